@@ -1,0 +1,1 @@
+"""The command line: one file a command, Typer only here, `output.py` the only writer to stdout."""

@@ -1,0 +1,203 @@
+"""The typed events of a run and their schema version; one JSON object a line.
+
+Losses are means of cross-entropy in nats, accuracies are fractions in [0, 1], epochs count from 1, times are seconds
+(`time` since 1970). A value that was not measured, or is not finite, is null.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+import msgspec
+
+from domcli.errors import EventStreamError
+
+SCHEMA = 1
+
+LOSS_RANGES = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5)
+"""Lower ends of the loss ranges of the histogram (paper, Figure 1); the last range is open."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+    """What every line has."""
+
+    schema: int = SCHEMA
+    time: float = 0.0
+    seq: int = 0
+
+
+class Started(Event, frozen=True, kw_only=True, tag="started"):
+    """A trainer took up the run; `epoch` and `step` say how much was done before (0, 0 for a fresh run)."""
+
+    settings_digest: str
+    device: str
+    device_name: str
+    precision: str
+    train_size: int
+    test_size: int
+    classes: int
+    image_shape: tuple[int, int, int]
+    parameters: int
+    epochs: int
+    steps_per_epoch: int
+    loss_ranges: tuple[float, ...] = LOSS_RANGES
+    epoch: int = 0
+    step: int = 0
+
+
+class Progress(Event, frozen=True, kw_only=True, tag="progress"):
+    """How far the epoch is; means and counts are over what this epoch has seen so far."""
+
+    phase: Literal["train", "test", "attack-train"]
+    epoch: int
+    step: int
+    steps: int
+    images_per_second: float
+    lr: float | None = None
+    natural_loss: float | None = None
+    robust_loss: float | None = None
+    seen: int = 0
+    high_confidence: int = 0
+    removed: int = 0
+    augmented: int = 0
+
+
+class TrainMetrics(msgspec.Struct, frozen=True, kw_only=True):
+    """From the training passes themselves: natural images (step 3) and perturbed ones (step 6)."""
+
+    natural_loss: float | None
+    natural_accuracy: float
+    robust_loss: float | None = None
+    robust_accuracy: float | None = None
+
+
+class TestMetrics(msgspec.Struct, frozen=True, kw_only=True):
+    """From an evaluation, network in eval mode."""
+
+    natural_loss: float | None
+    natural_accuracy: float
+    pgd_loss: float | None = None
+    pgd_accuracy: float | None = None
+    one_step_loss: float | None = None
+    one_step_accuracy: float | None = None
+
+
+class Memorization(msgspec.Struct, frozen=True, kw_only=True):
+    """The record over all training patterns after an epoch, by the natural loss of each pattern's latest step."""
+
+    threshold: float
+    high_confidence: int
+    """Patterns with a natural loss under the threshold."""
+    original: int | None
+    """High-confidence patterns that were so at the end of the warm-up; null before."""
+    transformed: int | None
+    """High-confidence patterns that became so after the warm-up; null before."""
+    entered: int
+    """Patterns that are high-confidence and were not an epoch ago."""
+    left: int
+    """Patterns that were high-confidence an epoch ago and are not."""
+    removed: int
+    """Patterns left out of the update in this epoch (DOM_RE)."""
+    augmented: int
+    """Patterns augmented in this epoch (DOM_DA)."""
+    histogram: tuple[int, ...]
+    """Patterns in each loss range."""
+    overlap: float | None
+    """Share of the most confident tenth by natural loss that is also so by adversarial loss (paper, Figure 3)."""
+
+
+class EpochEnd(Event, frozen=True, kw_only=True, tag="epoch"):
+    """Everything of one epoch. `test` and `train_attack` are null in epochs without an evaluation."""
+
+    epoch: int
+    lr: float
+    train: TrainMetrics
+    test: TestMetrics | None
+    train_attack: TestMetrics | None
+    memorization: Memorization
+    best: bool
+    """True when no earlier epoch did better on the criterion of `best`."""
+    train_seconds: float
+    test_seconds: float
+    images_per_second: float
+    memory: int
+    """Peak memory in bytes: of the device on CUDA, of the process on CPU."""
+
+
+class CheckpointSaved(Event, frozen=True, kw_only=True, tag="checkpoint"):
+    """A checkpoint is complete; `path` is relative to the run directory."""
+
+    label: Literal["best", "last", "epoch"]
+    path: str
+    epoch: int
+    step: int = 0
+
+
+class Finished(Event, frozen=True, kw_only=True, tag="finished"):
+    """All epochs are done; `seconds` is the training and evaluation time over all resumes."""
+
+    seconds: float
+
+
+class Failed(Event, frozen=True, kw_only=True, tag="failed"):
+    """The trainer gave up; `reason` is one sentence a person can act on."""
+
+    cause: Literal["out-of-memory", "non-finite-loss", "storage", "refused", "error"]
+    reason: str
+
+
+class Stopped(Event, frozen=True, kw_only=True, tag="stopped"):
+    """The trainer was asked to stop and did, after `step` steps of `epoch`; a resume goes on from there."""
+
+    reason: str
+    epoch: int
+    step: int
+
+
+AnyEvent = Started | Progress | EpochEnd | CheckpointSaved | Finished | Failed | Stopped
+Closing = (Finished, Failed, Stopped)
+KINDS = frozenset(
+    str(kind.__struct_config__.tag)
+    for kind in (Started, Progress, EpochEnd, CheckpointSaved, Finished, Failed, Stopped)
+)
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+
+
+def encode(event: AnyEvent) -> bytes:
+    """Return the event as one line, newline included. Numbers that are not finite become null."""
+    return _encoder.encode(event) + b"\n"
+
+
+def decode(line: bytes) -> AnyEvent | None:
+    """Return the event of a line, or None for a kind this version does not know.
+
+    Raises EventStreamError for a newer schema and for a line that is not an event.
+    """
+    try:
+        event = _decoder.decode(line)
+    except msgspec.ValidationError as error:
+        return _explain(line, str(error))
+    except msgspec.DecodeError as error:
+        raise EventStreamError(f"not an event: {error}") from error
+    _refuse_newer(event.schema)
+    return event
+
+
+def _explain(line: bytes, problem: str) -> None:
+    content = json.loads(line)
+    if not isinstance(content, dict):
+        raise EventStreamError(f"not an event: {problem}")
+    _refuse_newer(content.get("schema"))
+    kind = content.get("kind")
+    if not isinstance(kind, str) or kind in KINDS:
+        raise EventStreamError(f"not an event of schema {SCHEMA}: {problem}")
+
+
+def _refuse_newer(schema: object) -> None:
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise EventStreamError(
+            f"written by a newer domcli (event schema {schema}, this version reads up to {SCHEMA}); upgrade domcli"
+        )

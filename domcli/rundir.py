@@ -1,0 +1,242 @@
+"""The one owner of every path in a run directory. Files are written aside, then renamed: no reader sees half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import tomli
+import tomli_w
+
+from domcli.errors import RunDirectoryError, StorageError
+from domcli.process import ProcessIdentity
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,199}")
+RESERVE_BYTES = 64 * 1024
+STAGING_PREFIX = ".new-"
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """One run: settings, environment, process, event stream, log, checkpoints."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def settings(self) -> Path:
+        """Resolved settings, enough to run it again."""
+        return self.path / "settings.toml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, device, git commit, command line."""
+        return self.path / "environment.json"
+
+    @property
+    def process(self) -> Path:
+        """Identity of the trainer that was launched last."""
+        return self.path / "process.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the trainer that writes here, so that there is one at the most."""
+        return self.path / "trainer.lock"
+
+    @property
+    def events(self) -> Path:
+        """The event stream; append only."""
+        return self.path / "events.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """Stdout and stderr of the trainer."""
+        return self.path / "trainer.log"
+
+    @property
+    def reserve(self) -> Path:
+        """Space set aside, given up on a full disk so that the closing event still fits."""
+        return self.path / ".reserve"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def memorization(self) -> Path:
+        """Natural loss of every training pattern at every epoch (epochs x patterns, float16)."""
+        return self.path / "memorization.npy"
+
+    def checkpoint(self, label: str) -> Path:
+        """Return the file of a checkpoint: `best`, `last` or `epoch-0010`."""
+        return self.checkpoints / f"{label}.safetensors"
+
+    def read_settings(self) -> dict[str, Any]:
+        """Return the tables of settings.toml. Raises RunDirectoryError if the file is missing or damaged."""
+        try:
+            return tomli.loads(self.settings.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunDirectoryError(f"cannot read {self.settings}: {_reason(error)}") from error
+
+    def read_environment(self) -> dict[str, Any]:
+        """Return environment.json, or an empty object if it is missing or damaged (nothing depends on it)."""
+        try:
+            content = json.loads(self.environment.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def update_environment(self, entries: dict[str, Any]) -> None:
+        """Merge entries into environment.json."""
+        merged = {**self.read_environment(), **entries}
+        replace_text(self.environment, json.dumps(merged, indent=2) + "\n")
+
+    def read_process(self) -> ProcessIdentity | None:
+        """Return the trainer launched last, or None if none was, or the file is damaged."""
+        try:
+            return msgspec.json.decode(self.process.read_bytes(), type=ProcessIdentity)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def write_process(self, identity: ProcessIdentity) -> None:
+        replace_text(self.process, msgspec.json.format(msgspec.json.encode(identity)).decode() + "\n")
+
+
+def create(runs_dir: Path, name: str, settings: dict[str, Any], environment: dict[str, Any]) -> RunDirectory:
+    """Create a complete run directory under an unused name.
+
+    It is built aside and renamed, so it is whole or not there. Raises RunDirectoryError for a name that is taken or
+    not allowed, StorageError when nothing can be written there.
+    """
+    if not NAME.fullmatch(name):
+        raise RunDirectoryError(
+            f"{name!r} is not a run name: use up to 200 letters, digits and . _ + = -, beginning with a letter or digit"
+        )
+    target = runs_dir / name
+    if target.exists():
+        raise RunDirectoryError(f"a run named {name!r} exists in {runs_dir}; choose another --name, or delete that run")
+    created = [folder for folder in (runs_dir, *runs_dir.parents) if not folder.exists()]
+    staging: Path | None = None
+    try:
+        runs_dir.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=runs_dir))
+        staging.chmod(0o755)
+        _fill(RunDirectory(staging), settings, environment)
+        staging.rename(target)
+    except OSError as error:
+        _undo(staging, created)
+        if target.exists():
+            raise RunDirectoryError(f"a run named {name!r} exists in {runs_dir}; choose another --name") from error
+        raise StorageError(f"cannot create a run in {runs_dir}: {_reason(error)}; choose another --runs-dir") from error
+    return RunDirectory(target)
+
+
+def unused_name(runs_dir: Path, wanted: str) -> str:
+    """Return the wanted name, or the first of `wanted-2`, `wanted-3`, ... that no run has."""
+    name, number = wanted, 1
+    while (runs_dir / name).exists():
+        number += 1
+        name = f"{wanted}-{number}"
+    return name
+
+
+def discard(run: RunDirectory) -> None:
+    """Remove a whole run directory: renamed first, so that no reader sees half of it."""
+    aside = run.path.with_name(f"{STAGING_PREFIX}removed-{run.name}-{os.getpid()}")
+    run.path.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def find(runs_dir: Path, wanted: str) -> RunDirectory:
+    """Return the run with this name, this unambiguous beginning of a name, or this path.
+
+    Raises RunDirectoryError naming what is there when nothing, or more than one run, fits.
+    """
+    direct = Path(wanted)
+    if (direct / "settings.toml").is_file() and (os.sep in wanted or not (runs_dir / wanted).is_dir()):
+        return RunDirectory(direct.resolve())
+    runs = list_runs(runs_dir)
+    matches = [run for run in runs if run.name == wanted] or [run for run in runs if run.name.startswith(wanted)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise RunDirectoryError(f"{wanted!r} fits several runs: {_some(matches)}; give more of the name")
+    known = f"it has {_some(runs)}" if runs else "there are no runs"
+    raise RunDirectoryError(f"no run named {wanted!r} in {runs_dir}; {known}")
+
+
+def list_runs(runs_dir: Path) -> list[RunDirectory]:
+    """Return the runs of a folder, oldest first by name of creation order; staging folders are left out."""
+    return sorted(_folders(runs_dir), key=lambda run: (_created(run), run.name))
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file aside, flush it to disk and rename it over `path`."""
+    handle, aside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(aside).chmod(0o644)
+        Path(aside).replace(path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+
+
+def _folders(runs_dir: Path) -> Iterator[RunDirectory]:
+    try:
+        with os.scandir(runs_dir) as entries:
+            for entry in entries:
+                if entry.is_dir() and not entry.name.startswith("."):
+                    yield RunDirectory(Path(entry.path))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise RunDirectoryError(f"cannot list {runs_dir}: {_reason(error)}") from error
+
+
+def _created(run: RunDirectory) -> float:
+    with contextlib.suppress(OSError):
+        return run.settings.stat().st_mtime
+    return 0.0
+
+
+def _fill(run: RunDirectory, settings: dict[str, Any], environment: dict[str, Any]) -> None:
+    replace_text(run.settings, tomli_w.dumps(settings))
+    replace_text(run.environment, json.dumps(environment, indent=2) + "\n")
+    run.checkpoints.mkdir()
+    run.events.touch()
+    run.reserve.write_bytes(b"\0" * RESERVE_BYTES)
+
+
+def _undo(staging: Path | None, created: list[Path]) -> None:
+    if staging is not None:
+        shutil.rmtree(staging, ignore_errors=True)
+    for folder in created:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _some(runs: list[RunDirectory], most: int = 5) -> str:
+    names = ", ".join(run.name for run in runs[:most])
+    return f"{names} and {len(runs) - most} more" if len(runs) > most else names
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+
+

@@ -1,0 +1,127 @@
+"""What every reader shows: a pure fold of a run's events into one frozen state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from domcli.events import (
+    AnyEvent,
+    CheckpointSaved,
+    EpochEnd,
+    Failed,
+    Finished,
+    Progress,
+    Started,
+    Stopped,
+)
+
+Status = Literal["queued", "starting", "running", "finished", "failed", "stopped", "lost"]
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Everything the events of a run say, after a resume without the epochs that are being done again."""
+
+    started: Started | None = None
+    progress: Progress | None = None
+    epochs: tuple[EpochEnd, ...] = ()
+    checkpoints: tuple[CheckpointSaved, ...] = ()
+    closing: Finished | Failed | Stopped | None = None
+
+    @property
+    def last(self) -> EpochEnd | None:
+        """The last finished epoch that was evaluated."""
+        return next((epoch for epoch in reversed(self.epochs) if epoch.test is not None), None)
+
+    @property
+    def best(self) -> EpochEnd | None:
+        """The best epoch so far: highest PGD test accuracy, or natural accuracy where no attack is evaluated."""
+        return next((epoch for epoch in reversed(self.epochs) if epoch.best), None)
+
+    @property
+    def epochs_done(self) -> int:
+        return self.epochs[-1].epoch if self.epochs else 0
+
+    @property
+    def seconds(self) -> float:
+        """Training and evaluation time of the finished epochs."""
+        return sum(epoch.train_seconds + epoch.test_seconds for epoch in self.epochs)
+
+    def remaining_seconds(self) -> float | None:
+        """Return the time the rest will take at the pace of the last epochs, or None before the first is done.
+
+        Evaluation is spread evenly; epochs after the warm-up may be slower, which shows once the first is done.
+        """
+        if self.started is None or not self.epochs:
+            return None
+        recent = self.epochs[-5:]
+        pace = sum(epoch.train_seconds + epoch.test_seconds for epoch in recent) / len(recent)
+        ahead = self.started.epochs - self.epochs_done - epoch_fraction(self)
+        return max(0.0, ahead * pace)
+
+
+def epoch_fraction(state: RunState) -> float:
+    """Return how much of the training of the current epoch is done, from 0 to 1."""
+    progress = state.progress
+    if progress is None or progress.epoch <= state.epochs_done:
+        return 0.0
+    return progress.step / progress.steps if progress.phase == "train" else 1.0
+
+
+def fold(events: Iterable[AnyEvent], state: RunState | None = None) -> RunState:
+    """Return the state after the events, starting from `state` (default: nothing has happened)."""
+    state = state or RunState()
+    for event in events:
+        state = _apply(state, event)
+    return state
+
+
+def headline_accuracy(epoch: EpochEnd | None) -> float | None:
+    """Return the accuracy that `best` is chosen on: PGD where it is evaluated, else natural."""
+    if epoch is None or epoch.test is None:
+        return None
+    return epoch.test.natural_accuracy if epoch.test.pgd_accuracy is None else epoch.test.pgd_accuracy
+
+
+def status(state: RunState, process: Literal["alive", "gone", "elsewhere", "none"], launched: float = 0.0) -> Status:
+    """Derive what a run is doing from its events and from whether its trainer lives.
+
+    `launched` is when the trainer was launched last (seconds since 1970): a closing event older than that belongs to
+    an earlier trainer. A process on another host cannot be asked and is believed to run.
+    """
+    closed = state.closing is not None
+    if state.closing is not None and (process in ("none", "gone") or state.closing.time >= launched):
+        return _closed(state.closing)
+    if process == "none":
+        return "lost" if state.started is not None else "queued"
+    if process == "gone":
+        return "lost"
+    return "starting" if closed or state.started is None or state.started.time < launched else "running"
+
+
+def _closed(event: Finished | Failed | Stopped) -> Status:
+    if isinstance(event, Finished):
+        return "finished"
+    return "failed" if isinstance(event, Failed) else "stopped"
+
+
+def _apply(state: RunState, event: AnyEvent) -> RunState:
+    if isinstance(event, Started):
+        return replace(
+            state,
+            started=event,
+            progress=None,
+            closing=None,
+            epochs=tuple(epoch for epoch in state.epochs if epoch.epoch <= event.epoch),
+            checkpoints=tuple(saved for saved in state.checkpoints if saved.epoch <= event.epoch or event.step),
+        )
+    if isinstance(event, Progress):
+        return replace(state, progress=event)
+    if isinstance(event, EpochEnd):
+        return replace(state, epochs=(*state.epochs, event))
+    if isinstance(event, CheckpointSaved):
+        kept = tuple(saved for saved in state.checkpoints if saved.path != event.path)
+        return replace(state, checkpoints=(*kept, event))
+    return replace(state, closing=event)

@@ -1,0 +1,169 @@
+"""The typed experiment: every setting with its meaning, its unit and its symbol in the paper (arXiv:2310.08847).
+
+The sections and keys are those of the TOML files. All models are frozen, refuse unknown keys and do not convert
+types silently (a number in quotes is an error, not a number).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
+
+Augmentation = Literal["none", "augmix", "randaugment"]
+Channels = Annotated[tuple[float, ...], Strict(False), Field(min_length=1, max_length=4)]
+
+
+class Section(BaseModel):
+    """One table of the settings file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class DataSettings(Section):
+    """Which images are trained on."""
+
+    dataset: Literal["cifar10", "cifar100", "svhn", "imagefolder", "digits"] = "cifar10"
+    """Data set; `imagefolder` reads ROOT/train/CLASS/* and ROOT/test/CLASS/* (or val); `digits` needs no download."""
+    root: Annotated[str, Field(min_length=1)] = "data"
+    """Folder of the data set; relative paths start at the folder the command is run in."""
+    train_images: Annotated[int, Field(ge=1)] | None = None
+    """Use only this many training images, spread evenly over the classes; absent: all."""
+    test_images: Annotated[int, Field(ge=1)] | None = None
+    """Use only this many test images, spread evenly over the classes; absent: all."""
+    mean: Channels | None = None
+    """Mean of each channel, images in [0, 1], for normalisation; absent: known for the set, or computed from it."""
+    std: Channels | None = None
+    """Standard deviation of each channel, images in [0, 1]; absent: known for the set, or computed from it."""
+    augment: Augmentation = "none"
+    """Applied after crop and flip to every batch of every epoch (the paper's AugMix and RandAugment baselines)."""
+
+    @model_validator(mode="after")
+    def _std_is_positive(self) -> DataSettings:
+        if self.std is not None and min(self.std) <= 0:
+            raise ValueError("std must be greater than 0 in every channel")
+        return self
+
+
+class ModelSettings(Section):
+    """The network."""
+
+    name: Literal["preactresnet18", "wideresnet34-10"] = "preactresnet18"
+    """Architecture."""
+    width: Annotated[int, Field(ge=1, le=1024)] = 64
+    """Width relative to the published network, which is 64: all channel counts scale with width / 64."""
+
+
+class TrainSettings(Section):
+    """Optimisation by SGD (paper, Section 5 and Appendix A)."""
+
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 200
+    """Passes over the training set, E."""
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    """Images a step; the last, smaller batch of an epoch is kept."""
+    max_lr: Annotated[float, Field(gt=0)] = 0.1
+    """Highest learning rate of the schedule."""
+    schedule: Literal["piecewise", "cyclical"] = "piecewise"
+    """piecewise: max_lr, a tenth after E/2, a hundredth after 3E/4. cyclical: 0 to max_lr at E/2 and back to 0."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Momentum of SGD."""
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    """L2 penalty on every parameter."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of initialisation, order of images, augmentation and random starts."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the network; auto: bfloat16 where the device is fast at it. Losses and thresholds are float32."""
+
+
+class AttackSettings(Section):
+    """The perturbation that is trained against (paper, Equation 2)."""
+
+    name: Literal["none", "fgsm", "pgd"] = "pgd"
+    """none: natural training; fgsm: one step from a random start (RS-FGSM); pgd: several steps."""
+    norm: Literal["linf", "l2"] = "linf"
+    """Norm that bounds the perturbation, in training and evaluation."""
+    epsilon: Annotated[float, Field(ge=0)] = 8.0
+    """Radius of the perturbation, in 1/255, for both norms (L2: 128 is 0.5)."""
+    alpha: Annotated[float, Field(gt=0)] = 2.0
+    """Step size, in 1/255."""
+    steps: Annotated[int, Field(ge=1)] = 10
+    """Steps of PGD; FGSM takes one whatever stands here."""
+    restarts: Annotated[int, Field(ge=1)] = 1
+    """Random starts; each image keeps the perturbation with the highest loss."""
+
+
+class DomSettings(Section):
+    """Distraction Over-Memorization (paper, Section 4, Algorithm 1)."""
+
+    operate: Literal["none", "remove", "augmix", "randaugment"] = "remove"
+    """What is done with high-confidence patterns after the warm-up: nothing, DOM_RE, or DOM_DA with an augmentation."""
+    threshold: Annotated[float, Field(gt=0)] = 1.5
+    """Loss threshold T: a pattern with a natural loss under T is high-confidence."""
+    warmup: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Fraction of the epochs before DOM begins, K."""
+    strength: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Augmentation strength beta: weight of the augmented image while the model stays confident."""
+    iterations: Annotated[int, Field(ge=0, le=100)] = 0
+    """Augmentation iterations gamma, at the most, for each batch."""
+
+    @model_validator(mode="after")
+    def _augmentation_needs_iterations(self) -> DomSettings:
+        if self.operate in ("augmix", "randaugment") and self.iterations == 0:
+            raise ValueError(f'operate = "{self.operate}" needs iterations of at least 1, or it would change nothing')
+        return self
+
+
+class EvaluationSettings(Section):
+    """What is measured on the test set."""
+
+    attack: Literal["none", "pgd"] = "pgd"
+    """none: natural accuracy only; pgd: PGD with the norm and epsilon of [attack], and one step for FGSM training."""
+    alpha: Annotated[float, Field(gt=0)] = 2.0
+    """Step size of the evaluation attack, in 1/255."""
+    steps: Annotated[int, Field(ge=1)] = 20
+    """Steps of the evaluation attack (PGD-20)."""
+    restarts: Annotated[int, Field(ge=1)] = 1
+    """Random starts of the evaluation attack."""
+    every: Annotated[int, Field(ge=1)] = 1
+    """Evaluate after every so many epochs, and after the last."""
+    train_attack: bool = False
+    """Also attack the whole training set with the training attack at every evaluation (about the cost of an epoch)."""
+
+
+class CheckpointSettings(Section):
+    """Which states are kept besides the best and the last."""
+
+    every: Annotated[int, Field(ge=0)] = 10
+    """Keep the weights of every so many epochs; 0: of none."""
+
+
+class MemorizationSettings(Section):
+    """The per-pattern record."""
+
+    record: bool = False
+    """Keep the natural loss of every training pattern at every epoch in memorization.npy (float16)."""
+
+
+class Settings(Section):
+    """A whole experiment."""
+
+    data: DataSettings = DataSettings()
+    model: ModelSettings = ModelSettings()
+    train: TrainSettings = TrainSettings()
+    attack: AttackSettings = AttackSettings()
+    dom: DomSettings = DomSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    checkpoint: CheckpointSettings = CheckpointSettings()
+    memorization: MemorizationSettings = MemorizationSettings()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain tables as they stand in a TOML file; keys without a value are left out."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def digest(self) -> str:
+        """Return a short fingerprint of everything but the seed: runs with the same digest are repetitions."""
+        content = self.to_dict()
+        del content["train"]["seed"]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

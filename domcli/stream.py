@@ -1,0 +1,109 @@
+"""The event stream on disk: one writer that appends whole lines, readers that keep a byte offset."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import msgspec
+
+from domcli.errors import EventStreamError, StorageError
+from domcli.events import AnyEvent, decode, encode
+
+TAIL_BYTES = 1 << 16
+
+
+class EventWriter:
+    """Appends events: one event, one line, one write. There must be one writer at a time (see RunDirectory.lock)."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the stream for appending; a torn last line (a crash in the middle of a write) is cut off."""
+        self._path = path
+        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        self._size = self._cut_torn_line()
+        self._seq = self._last_seq() + 1
+
+    def write(self, event: AnyEvent) -> AnyEvent:
+        """Stamp the event with time and sequence number, append it, and return it as written.
+
+        Raises StorageError if it could not be written whole; the stream then ends with the line before.
+        """
+        stamped = msgspec.structs.replace(event, time=time.time(), seq=self._seq)
+        line = encode(stamped)
+        try:
+            written = os.write(self._file, line)
+        except OSError as error:
+            raise StorageError(f"cannot write {self._path}: {error.strerror}") from error
+        if written < len(line):
+            os.ftruncate(self._file, self._size)
+            raise StorageError(f"cannot write {self._path}: No space left on device")
+        self._size += written
+        self._seq += 1
+        return stamped
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def _cut_torn_line(self) -> int:
+        size = os.fstat(self._file).st_size
+        position = size
+        while position > 0:
+            start = max(0, position - TAIL_BYTES)
+            newline = os.pread(self._file, position - start, start).rfind(b"\n")
+            if newline >= 0:
+                position = start + newline + 1
+                break
+            position = start
+        if position < size:
+            os.ftruncate(self._file, position)
+        return position
+
+    def _last_seq(self) -> int:
+        start = max(0, self._size - TAIL_BYTES)
+        lines = os.pread(self._file, self._size - start, start).splitlines()
+        for line in reversed(lines):
+            try:
+                seq = msgspec.json.decode(line).get("seq")
+            except (msgspec.DecodeError, AttributeError):
+                continue
+            if isinstance(seq, int):
+                return seq
+        return -1
+
+
+class EventReader:
+    """Reads what was appended since the last call; a line without its newline waits for the next call."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self._line = 0
+
+    def read(self) -> list[AnyEvent]:
+        """Return the new events, unknown kinds left out.
+
+        Raises EventStreamError, with file and line, for a damaged line, a newer schema or an unreadable file.
+        """
+        lines = self._new_bytes().split(b"\n")[:-1]
+        events = []
+        for line in lines:
+            self._line += 1
+            self._offset += len(line) + 1
+            try:
+                event = decode(line)
+            except EventStreamError as error:
+                raise EventStreamError(f"{self._path}, line {self._line}: {error}") from error
+            if event is not None:
+                events.append(event)
+        return events
+
+    def _new_bytes(self) -> bytes:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                return file.read()
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise EventStreamError(f"cannot read {self._path}: {error.strerror}") from error
