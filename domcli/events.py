@@ -28,7 +28,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
 
 
 class Started(Event, frozen=True, kw_only=True, tag="started"):
-    """A trainer took up the run; `epoch` and `step` say how much was done before (0, 0 for a fresh run)."""
+    """A trainer took up the run, with `epoch` epochs and `step` steps of the next done before (0, 0: fresh)."""
 
     settings_digest: str
     device: str
@@ -126,7 +126,7 @@ class EpochEnd(Event, frozen=True, kw_only=True, tag="epoch"):
 
 
 class CheckpointSaved(Event, frozen=True, kw_only=True, tag="checkpoint"):
-    """A checkpoint is complete; `path` is relative to the run directory."""
+    """A checkpoint is on disk: the state after `epoch` epochs and `step` steps of the next; `path` is within the run."""
 
     label: Literal["best", "last", "epoch"]
     path: str
@@ -148,7 +148,7 @@ class Failed(Event, frozen=True, kw_only=True, tag="failed"):
 
 
 class Stopped(Event, frozen=True, kw_only=True, tag="stopped"):
-    """The trainer was asked to stop and did, after `step` steps of `epoch`; a resume goes on from there."""
+    """The trainer stopped when asked, after `epoch` epochs and `step` steps of the next; a resume goes on there."""
 
     reason: str
     epoch: int
@@ -179,14 +179,15 @@ def decode(line: bytes) -> AnyEvent | None:
     try:
         event = _decoder.decode(line)
     except msgspec.ValidationError as error:
-        return _explain(line, str(error))
+        _refuse_if_known(line, str(error))
+        return None
     except msgspec.DecodeError as error:
         raise EventStreamError(f"not an event: {error}") from error
     _refuse_newer(event.schema)
     return event
 
 
-def _explain(line: bytes, problem: str) -> None:
+def _refuse_if_known(line: bytes, problem: str) -> None:
     content = json.loads(line)
     if not isinstance(content, dict):
         raise EventStreamError(f"not an event: {problem}")

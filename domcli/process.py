@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import socket
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -31,7 +31,9 @@ def identify(pid: int | None = None) -> ProcessIdentity | None:
         started = process.create_time()
     except psutil.Error:
         return None
-    return ProcessIdentity(pid=process.pid, start_time=started, host=socket.gethostname(), cwd=os.getcwd(), launched=started)
+    return ProcessIdentity(
+        pid=process.pid, start_time=started, host=socket.gethostname(), cwd=str(Path.cwd()), launched=started
+    )
 
 
 def liveness(identity: ProcessIdentity) -> Literal["alive", "gone", "elsewhere"]:

@@ -238,5 +238,3 @@ def _some(runs: list[RunDirectory], most: int = 5) -> str:
 
 def _reason(error: Exception) -> str:
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)
-
-

@@ -115,7 +115,7 @@ def _apply(state: RunState, event: AnyEvent) -> RunState:
             progress=None,
             closing=None,
             epochs=tuple(epoch for epoch in state.epochs if epoch.epoch <= event.epoch),
-            checkpoints=tuple(saved for saved in state.checkpoints if saved.epoch <= event.epoch or event.step),
+            checkpoints=tuple(saved for saved in state.checkpoints if saved.epoch <= event.epoch),
         )
     if isinstance(event, Progress):
         return replace(state, progress=event)

@@ -19,7 +19,9 @@ Channels = Annotated[tuple[float, ...], Strict(False), Field(min_length=1, max_l
 class Section(BaseModel):
     """One table of the settings file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class DataSettings(Section):
