@@ -43,9 +43,13 @@ class DataSettings(Section):
     """Applied after crop and flip to every batch of every epoch (the paper's AugMix and RandAugment baselines)."""
 
     @model_validator(mode="after")
-    def _std_is_positive(self) -> DataSettings:
+    def _channels_fit(self) -> DataSettings:
         if self.std is not None and min(self.std) <= 0:
             raise ValueError("std must be greater than 0 in every channel")
+        if self.mean is not None and self.std is not None and len(self.mean) != len(self.std):
+            raise ValueError(
+                f"mean has {len(self.mean)} values and std {len(self.std)}; both need one for each channel"
+            )
         return self
 
 

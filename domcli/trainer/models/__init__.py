@@ -1,1 +1,46 @@
-"""The networks of the paper."""
+"""The networks of the paper, and the classifier that takes images in [0, 1]."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from domcli.settings import ModelSettings
+from domcli.trainer.models.preactresnet import preactresnet18
+from domcli.trainer.models.wideresnet import wideresnet34
+
+SMALLEST_FOR_ONE = 8
+"""Images up to this size leave one value a channel in the last stage of PreActResNet-18."""
+
+
+class Classifier(nn.Module):
+    """A network with the normalisation of its data set as the first thing it does, after any perturbation."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return float32 logits, N x classes, of images in [0, 1], N x C x H x W."""
+        if self.training and len(images) == 1 and images.shape[-1] <= SMALLEST_FOR_ONE:
+            # Batch norm refuses a single value a channel; twice the same image has the same mean and no variance.
+            return self._logits(images.expand(2, -1, -1, -1))[:1]
+        return self._logits(images)
+
+    def _logits(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network((images - self.mean) / self.std)
+        return logits.float()
+
+
+def build(settings: ModelSettings, channels: int, classes: int) -> nn.Module:
+    """Return the freshly initialised network for images of any square size of at least 8."""
+    if settings.name == "preactresnet18":
+        return preactresnet18(settings.width, channels, classes)
+    return wideresnet34(settings.width, channels, classes)

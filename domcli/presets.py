@@ -1,0 +1,329 @@
+"""Presets and other settings files: find, read, override, validate; every problem a sentence with file, line and key.
+
+The settings' models are imported where they are used, so that a list of the presets does not have to load pydantic.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import tomli
+
+from domcli.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
+
+    from domcli.rundir import RunDirectory
+    from domcli.settings import Settings
+
+Tables = dict[str, Any]
+
+PARADIGMS = ("natural", "pgd", "fgsm")
+METHODS = ("dom-re", "dom-augmix", "dom-randaugment", "baseline", "augmix", "randaugment")
+
+QUICK: dict[str, Tables] = {
+    "data": {"dataset": "digits", "train_images": 1000, "test_images": 200},
+    "model": {"name": "preactresnet18", "width": 16},
+    "train": {"epochs": 6, "batch_size": 64},
+    "checkpoint": {"every": 2},
+}
+"""What `--quick` sets: no download, and small enough for two CPU cores, with epochs on both sides of the warm-up."""
+
+QUICK_DROPS = ("mean", "std")
+"""Keys of [data] that `--quick` leaves out because they belong to the preset's own data set."""
+
+REQUIRED = {
+    "int_type": "be a whole number",
+    "int_from_float": "be a whole number",
+    "float_type": "be a number",
+    "finite_number": "be a finite number",
+    "bool_type": "be true or false",
+    "string_type": "be text in quotes",
+    "tuple_type": "be a list of numbers",
+    "model_type": "be a section: a line [{key}] with its keys below",
+    "greater_than": "be greater than {gt:.10g}",
+    "greater_than_equal": "be at least {ge:.10g}",
+    "less_than": "be less than {lt:.10g}",
+    "less_than_equal": "be at most {le:.10g}",
+    "string_too_short": "not be empty",
+    "too_short": "have at least {min_length} value",
+    "too_long": "have at most {max_length} values",
+    "literal_error": "be one of {allowed}",
+}
+"""What a value must do, by the kind of problem the validation found."""
+
+_HEADER = re.compile(r"\s*\[{1,2}([^\[\]#=]+)\]{1,2}\s*(?:#.*)?")
+_KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
+
+
+@dataclass(frozen=True)
+class PresetInfo:
+    """A preset that comes with domcli: its name, its file and the first comment of the file."""
+
+    name: str
+    path: Path
+    description: str
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Where each key was set: on a line of a file, or by an override (which then wins)."""
+
+    source: str
+    lines: dict[str, int] = field(default_factory=dict)
+    overrides: dict[str, str] = field(default_factory=dict)
+
+    def of(self, key: str) -> str:
+        """Return the place of `section` or `section.key`, or the nearest one known."""
+        section = key.partition(".")[0]
+        if key in self.overrides:
+            return f"--set {self.overrides[key]}"
+        if key in self.lines or section in self.lines:
+            return f"{self.source}, line {self.lines.get(key) or self.lines[section]}"
+        return next((f"--set {text}" for name, text in self.overrides.items() if _within(name, section)), self.source)
+
+    def of_section(self, section: str, problem: str) -> str:
+        """Return the place of a problem of several keys: where the last of those it speaks of was set."""
+        keys = [key for key in (*self.lines, *self.overrides) if _within(key, section)]
+        spoken = [key for key in keys if re.search(rf"\b{re.escape(key.partition('.')[2])}\b", problem)]
+        return self.of(spoken[-1] if spoken else section)
+
+
+def available() -> list[PresetInfo]:
+    """Return the presets that come with domcli, by paradigm and, in each, in the order of the paper's tables."""
+    files = sorted(_folder().glob("*.toml"), key=lambda path: _rank(path.stem))
+    return [PresetInfo(path.stem, path, _description(path)) for path in files]
+
+
+def load(name_or_path: str) -> Tables:
+    """Return the tables of a preset, or of a TOML file if it has a / or ends in .toml, as they stand there.
+
+    Raises SettingsError if there is no such preset or file, or if it is not TOML.
+    """
+    path = _locate(name_or_path)
+    return _parse(_read(path), str(path))
+
+
+def resolve(name_or_path: str, overrides: Sequence[str] = (), quick: bool = False) -> Settings:
+    """Return complete settings: the preset, then what `quick` shrinks, then the overrides, of which the last wins.
+
+    An override is `section.key=value` with a TOML value; what is not a TOML value is taken as text. Raises
+    SettingsError with a line for every problem.
+    """
+    path = _locate(name_or_path)
+    return _resolve_text(_read(path), str(path), overrides, quick)
+
+
+def resolve_tables(tables: Tables, source: str, overrides: Sequence[str] = (), quick: bool = False) -> Settings:
+    """Return complete settings from tables that are already read; `source` names them in messages."""
+    return _validate(tables, _Origin(source), overrides, quick)
+
+
+def from_run(run: RunDirectory) -> Settings:
+    """Return the settings of a run. Raises SettingsError if its settings.toml is missing, damaged or not valid."""
+    return _resolve_text(_read(run.settings), str(run.settings), (), False)
+
+
+def _folder() -> Path:
+    package = Path(__file__).parent
+    for folder in (package / "_presets", package.parent / "presets"):
+        if folder.is_dir():
+            return folder
+    raise SettingsError(f"the presets are missing from the installation in {package}; install domcli again")
+
+
+def _rank(name: str) -> tuple[int, int, str]:
+    paradigm, _, method = name.partition("-")
+    first = PARADIGMS.index(paradigm) if paradigm in PARADIGMS else len(PARADIGMS)
+    return first, METHODS.index(method) if method in METHODS else len(METHODS), name
+
+
+def _description(path: Path) -> str:
+    comments = (line.lstrip("# ") for line in _read(path).splitlines() if line.startswith("#"))
+    return next(comments, "")
+
+
+def _locate(name_or_path: str) -> Path:
+    if "/" in name_or_path or name_or_path.endswith(".toml"):
+        return Path(name_or_path)
+    known = {path.stem: path for path in _folder().glob("*.toml")}
+    if name_or_path in known:
+        return known[name_or_path]
+    wanted = name_or_path.lower().replace("_", "-")
+    nearest = [wanted] if wanted in known else difflib.get_close_matches(wanted, known, 3, 0.6)
+    if Path(name_or_path).is_file():
+        nearest = [f"the file ./{name_or_path}"]
+    hint = f"did you mean {_choice(nearest)}?" if nearest else "`domcli presets` lists them, and a file ends in .toml"
+    raise SettingsError(f"unknown preset {name_or_path!r}; {hint}")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise SettingsError(
+            f"there is no file {path}; give the path of a TOML file, or a name of `domcli presets`"
+        ) from error
+    except OSError as error:
+        raise SettingsError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise SettingsError(f"{path} is not UTF-8 text; save it as TOML in UTF-8") from error
+
+
+def _parse(text: str, source: str) -> Tables:
+    try:
+        return tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        problem, _, place = str(error).rpartition(" (at ")
+        place = place.rstrip(")")
+        if place.startswith("end of"):
+            place = f"line {max(1, len(text.splitlines()))}"
+        if problem.startswith(("Cannot overwrite", "Cannot declare", "Duplicate")):
+            problem = "a key or section stands there for the second time"
+        raise SettingsError(f"{source}, {place}: not valid TOML: {problem[:1].lower()}{problem[1:]}") from error
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{source}: not valid TOML: {error}") from error
+
+
+def _lines(text: str) -> dict[str, int]:
+    """Return the line, from 1, of every section header and of every key as `section.key`."""
+    lines: dict[str, int] = {}
+    section = ""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if header := _HEADER.fullmatch(line):
+            section = _plain(header[1])
+            lines.setdefault(section, number)
+        elif key := _KEY.match(line):
+            lines.setdefault(f"{section}.{_plain(key[1])}".lstrip("."), number)
+    return lines
+
+
+def _plain(key: str) -> str:
+    return ".".join(part.strip(" \t\"'") for part in key.split("."))
+
+
+def _resolve_text(text: str, source: str, overrides: Sequence[str], quick: bool) -> Settings:
+    return _validate(_parse(text, source), _Origin(source, _lines(text)), overrides, quick)
+
+
+def _validate(tables: Tables, origin: _Origin, overrides: Sequence[str], quick: bool) -> Settings:
+    from pydantic import ValidationError
+
+    from domcli.settings import Settings
+
+    merged = {name: dict(table) if isinstance(table, dict) else table for name, table in tables.items()}
+    if quick:
+        _shrink(merged)
+    for text in overrides:
+        section, key, value = _override(text)
+        if isinstance(table := merged.setdefault(section, {}), dict):
+            table[key] = value
+            origin.overrides.pop(f"{section}.{key}", None)
+            origin.overrides[f"{section}.{key}"] = text
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        sentences = [_sentence(problem, origin) for problem in error.errors(include_url=False)]
+        raise SettingsError("\n".join(dict.fromkeys(sentences))) from error
+
+
+def _shrink(tables: Tables) -> None:
+    for section, table in QUICK.items():
+        if isinstance(present := tables.setdefault(section, {}), dict):
+            present.update(table)
+    if isinstance(tables["data"], dict):
+        for key in QUICK_DROPS:
+            tables["data"].pop(key, None)
+
+
+def _override(text: str) -> tuple[str, str, Any]:
+    name, equals, value = text.partition("=")
+    section, _, key = (part.strip() for part in name.partition("."))
+    if not (equals and section and key) or "." in key:
+        raise SettingsError(f"--set {text}: write section.key=value, for example --set train.epochs=100")
+    try:
+        parsed = tomli.loads(f"value = {value}")
+    except (ValueError, RecursionError):
+        return section, key, value.strip()
+    return section, key, parsed["value"] if len(parsed) == 1 else value.strip()
+
+
+def _sentence(problem: ErrorDetails, origin: _Origin) -> str:
+    """Return one sentence for one problem that the validation found."""
+    key = ".".join(str(part) for part in problem["loc"][:2])
+    kind, value, context = problem["type"], problem["input"], problem.get("ctx", {})
+    if kind == "value_error":
+        return f"{origin.of_section(key, str(context['error']))}: {context['error']}"
+    if kind == "extra_forbidden":
+        return f"{origin.of(key)}: {_unknown(problem['loc'], value)}"
+    item = problem["loc"][2:]
+    subject = f"value {int(item[0]) + 1} of {key}" if item else key
+    shown = _shown(value) + (" (text)" if isinstance(value, str) and kind.endswith("_type") else "")
+    if kind not in REQUIRED:
+        return f"{origin.of(key)}: {subject} is {shown}: {problem['msg']}"
+    allowed = ", ".join(_allowed(key)) if kind == "literal_error" else ""
+    return (
+        f"{origin.of(key)}: {subject} is {shown}; it must {REQUIRED[kind].format(key=key, allowed=allowed, **context)}"
+    )
+
+
+def _unknown(location: tuple[int | str, ...], value: object) -> str:
+    sections = {name: list(_fields_of(section)) for name, section in _sections().items()}
+    section, name = str(location[0]), str(location[-1])
+    shown = name if re.fullmatch(r"[\w-]+", name) else _shown(name)
+    keys = [f"{owner}.{own}" for owner, names in sections.items() for own in names]
+    if len(location) == 1 and isinstance(value, dict):
+        nearest = difflib.get_close_matches(section, sections, 1, 0.6)
+        return f"unknown section [{shown}]; " + _hint([f"[{near}]" for near in nearest], "the sections are", sections)
+    if len(location) == 1:
+        fitting = [full for full in keys if full.endswith(f".{name}")]
+        return f"unknown key {shown} outside of a section; " + _hint(fitting, "the sections are", sections)
+    near = [f"{section}.{own}" for own in difflib.get_close_matches(name, sections[section], 1, 0.6)]
+    near = near or [full for full in keys if full.endswith(f".{name}")]
+    return f"unknown key {section}.{shown}; " + _hint(near, f"the keys of [{section}] are", sections[section])
+
+
+def _hint(nearest: Sequence[str], otherwise: str, known: Iterable[str]) -> str:
+    return f"did you mean {_choice(nearest)}?" if nearest else f"{otherwise} {', '.join(known)}"
+
+
+def _choice(names: Sequence[str]) -> str:
+    return " or ".join(", ".join(names).rsplit(", ", 1))
+
+
+def _sections() -> dict[str, FieldInfo]:
+    from domcli.settings import Settings
+
+    return Settings.model_fields
+
+
+def _fields_of(section: FieldInfo) -> dict[str, FieldInfo]:
+    fields: dict[str, FieldInfo] = getattr(section.annotation, "model_fields", {})
+    return fields
+
+
+def _allowed(key: str) -> tuple[str, ...]:
+    section, _, name = key.partition(".")
+    return get_args(_fields_of(_sections()[section])[name].annotation)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list) and any(isinstance(part, dict) for part in value):
+        return "a list of tables"
+    shown = repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False, default=str)
+    shown = "".join(part if part.isprintable() else f"\\u{ord(part):04x}" for part in shown)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
+def _within(key: str, section: str) -> bool:
+    return key.startswith(f"{section}.")

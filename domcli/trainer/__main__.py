@@ -1,0 +1,128 @@
+"""The trainer process: `python -m domcli.trainer RUN_DIRECTORY [--device auto|cpu|cuda|cuda:N]`.
+
+Exit codes: 0 finished, 1 failed while training, 2 refused before it began, 3 stopped when asked. Every end that can
+be caught writes a closing event.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from domcli.errors import DomcliError, ProcessError, StorageError
+from domcli.events import AnyEvent, Failed, Started, Stopped
+from domcli.process import identify
+from domcli.rundir import RESERVE_BYTES, RunDirectory
+from domcli.stream import EventWriter
+from domcli.trainer.failure import explain
+from domcli.trainer.stop import StopFlag, StopRequested
+
+FINISHED, FAILED, REFUSED, STOPPED = 0, 1, 2, 3
+log = logging.getLogger(__name__)
+
+
+class RunWriter(EventWriter):
+    """The stream of this run; remembers whether training has begun."""
+
+    started = False
+
+    def write(self, event: AnyEvent) -> AnyEvent:
+        """Append the event (see EventWriter)."""
+        written = super().write(event)
+        self.started = self.started or isinstance(event, Started)
+        return written
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the trainer on a run directory and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m domcli.trainer", description="Train the run in a run directory.")
+    parser.add_argument("run_directory", type=Path)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    stop = StopFlag()
+    stop.install()
+    run = RunDirectory(options.run_directory.resolve())
+    try:
+        run.read_settings()
+        with _sole_trainer(run):
+            return _train(run, options.device, stop)
+    except (DomcliError, OSError) as error:
+        log.error("%s", error)
+        return REFUSED
+
+
+def _train(run: RunDirectory, device: str, stop: StopFlag) -> int:
+    writer = RunWriter(run.events)
+    log.info("trainer %d on %s", os.getpid(), run.path)
+    try:
+        _run_training(run, device, writer, stop)
+    except StopRequested as stopped:
+        if not writer.started:
+            _close(run, writer, Stopped(reason=f"{stopped}, before training began", epoch=0, step=0))
+        log.info("stopped: %s", stopped)
+        return STOPPED
+    except BaseException as error:
+        failed = explain(error, training=writer.started)
+        if not isinstance(error, DomcliError):
+            traceback.print_exc()
+        log.error("%s", failed.reason)
+        _close(run, writer, failed)
+        return FAILED if writer.started else REFUSED
+    finally:
+        writer.close()
+    log.info("finished")
+    return FINISHED
+
+
+def _run_training(run: RunDirectory, device: str, writer: EventWriter, stop: StopFlag) -> None:
+    from domcli.presets import from_run
+
+    settings = from_run(run)
+    _keep_reserve(run)
+    # From here on torch is loaded: seconds, after everything cheap that can be refused has been.
+    from domcli.trainer.device import keep_freed_memory
+    from domcli.trainer.loop import train
+
+    stop.check()
+    keep_freed_memory()
+    train(run, settings, device, writer, stop)
+
+
+@contextlib.contextmanager
+def _sole_trainer(run: RunDirectory) -> Iterator[None]:
+    """Hold the run's lock and say in process.json who does. Raises ProcessError if another trainer holds it."""
+    with run.lock.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ProcessError(f"another trainer is at work on {run.path}") from None
+        known, own = run.read_process(), identify()
+        if own is not None and (known is None or known.pid != own.pid):
+            run.write_process(own)
+        yield
+
+
+def _keep_reserve(run: RunDirectory) -> None:
+    if not run.reserve.exists():
+        run.reserve.write_bytes(b"\0" * RESERVE_BYTES)
+
+
+def _close(run: RunDirectory, writer: EventWriter, event: Failed | Stopped) -> None:
+    """Write the closing event; on a full disk the reserve makes room for it."""
+    try:
+        writer.write(event)
+    except StorageError:
+        run.reserve.unlink(missing_ok=True)
+        writer.write(event)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""What every data set is before it goes to the device: arrays in host memory, and its statistics."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Images = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+
+CHUNK = 1024
+"""Images counted at a time: bincount needs eight bytes for each of their values."""
+
+
+@dataclass(frozen=True)
+class RawDataset:
+    """Images as uint8, N x H x W x C; labels from 0, N; mean and std of each channel for images in [0, 1]."""
+
+    train_images: Images
+    train_labels: Labels
+    test_images: Images
+    test_labels: Labels
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    place: str
+    """Where the images come from, for messages."""
+
+
+def channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and population standard deviation of each channel over all pixels, for images in [0, 1].
+
+    `images`: uint8, N x H x W x C. The sums are exact integers. A channel with a single value has no spread to
+    divide by: its standard deviation is given as 1, so that normalisation moves it to 0.
+    """
+    means, stds = [], []
+    for channel in range(images.shape[-1]):
+        counts = np.zeros(256, dtype=np.int64)
+        for start in range(0, len(images), CHUNK):
+            counts += np.bincount(images[start : start + CHUNK, ..., channel].ravel(), minlength=256)
+        histogram = [int(count) for count in counts]
+        number = sum(histogram)
+        total = sum(count * value for value, count in enumerate(histogram))
+        squares = sum(count * value * value for value, count in enumerate(histogram))
+        spread = number * squares - total * total
+        means.append(total / (number * 255))
+        stds.append(math.sqrt(spread) / (number * 255) if spread else 1.0)
+    return tuple(means), tuple(stds)
+
+
+def rank_in_class(labels: Labels) -> Labels:
+    """Return for every label how many equal labels stand before it."""
+    ranks = np.empty(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        ranks[members] = np.arange(len(members))
+    return ranks

@@ -1,0 +1,42 @@
+"""From an exception to the closing event: what kind of failure it was, in one sentence a person can act on."""
+
+from __future__ import annotations
+
+import errno
+
+from domcli.errors import DomcliError, NonFiniteLossError, StorageError
+from domcli.events import Failed
+
+STORAGE = {
+    errno.ENOSPC: "the disk is full; make room, then resume",
+    errno.EDQUOT: "the disk quota is used up; make room, then resume",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "writing is not permitted",
+}
+LESS_MEMORY = "lower train.batch_size or model.width, or free memory, then resume"
+
+
+def explain(error: BaseException, *, training: bool) -> Failed:
+    """Return the closing event for an exception; `training` is whether the run had started before it came."""
+    if isinstance(error, NonFiniteLossError):
+        return Failed(cause="non-finite-loss", reason=str(error))
+    if isinstance(error, StorageError):
+        return Failed(cause="storage", reason=str(error))
+    if isinstance(error, DomcliError):
+        return Failed(cause="error" if training else "refused", reason=str(error))
+    if isinstance(error, OSError) and error.errno in STORAGE:
+        where = f" ({error.filename})" if error.filename else ""
+        return Failed(cause="storage", reason=f"cannot write{where}: {STORAGE[error.errno]}")
+    return _explain_torch(error)
+
+
+def _explain_torch(error: BaseException) -> Failed:
+    text = str(error).strip().split("\n")[0]
+    kind = type(error).__name__
+    if kind == "OutOfMemoryError" or "CUDA out of memory" in text:
+        return Failed(cause="out-of-memory", reason=f"the GPU ran out of memory; {LESS_MEMORY}")
+    if isinstance(error, MemoryError) or "can't allocate memory" in text:
+        return Failed(cause="out-of-memory", reason=f"the machine ran out of memory; {LESS_MEMORY}")
+    if "CUDA error" in text or "CUDA driver error" in text:
+        return Failed(cause="error", reason=f"the GPU failed ({text}); check it with nvidia-smi, then resume")
+    return Failed(cause="error", reason=f"{kind}: {text} (unexpected; the traceback is in trainer.log)")

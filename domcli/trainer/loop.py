@@ -1,0 +1,231 @@
+"""The epoch loop, from top to bottom: set up, train, evaluate, record, keep."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import msgspec
+import torch
+
+from domcli.events import CheckpointSaved, EpochEnd, Finished, Started, Stopped, TestMetrics, TrainMetrics
+from domcli.rundir import RunDirectory
+from domcli.runstate import headline_accuracy
+from domcli.settings import Settings
+from domcli.stream import EventWriter
+from domcli.trainer import checkpoint, data, seeding
+from domcli.trainer import device as devices
+from domcli.trainer.augment import crop_and_flip
+from domcli.trainer.evaluate import Attacks, Draws, evaluate
+from domcli.trainer.memorization import LossArchive
+from domcli.trainer.report import ProgressReporter, refuse_divergence
+from domcli.trainer.schedule import dom_is_active, fractional_epoch, learning_rate, warmup_ends_with
+from domcli.trainer.seeding import Purpose
+from domcli.trainer.state import Training
+from domcli.trainer.step import train_step
+from domcli.trainer.stop import StopFlag, StopRequested
+
+log = logging.getLogger(__name__)
+
+
+def train(run: RunDirectory, settings: Settings, device_name: str, writer: EventWriter, stop: StopFlag) -> None:
+    """Train a run from where it stands to its end, or until it is asked to stop.
+
+    Raises the DomcliError that says why it cannot start or go on; StopRequested after a stop, with everything saved.
+    """
+    training = set_up(run, settings, device_name, stop)
+    archive = _archive(run, training)
+    writer.write(_started(training))
+    reporter = ProgressReporter(training, writer)
+    try:
+        while training.epoch < settings.train.epochs:
+            train_epoch(training, reporter, stop)
+            test_started = time.monotonic()
+            test, attacked_train = _evaluate(training, reporter, stop)
+            end = _finish_epoch(training, test, attacked_train, time.monotonic() - test_started)
+            writer.write(end)
+            _log_epoch(end)
+            if archive is not None:
+                archive.keep(training.epoch - 1, training.record.natural)
+            _keep(run, training, end, writer)
+    except StopRequested as stopped:
+        _save_last(run, training, writer)
+        writer.write(Stopped(reason=str(stopped), epoch=training.epoch, step=training.step))
+        raise
+    writer.write(Finished(seconds=training.seconds))
+
+
+def set_up(run: RunDirectory, settings: Settings, device_name: str, stop: StopFlag) -> Training:
+    """Return the run's state: fresh, or as its last checkpoint left it."""
+    device = devices.select_device(device_name)
+    devices.prepare(device)
+    log.info("device %s (%s)", device, devices.name(device))
+    dataset = data.load(settings.data, device)
+    devices.limit_threads(_work(settings, dataset))
+    stop.check()
+    training = Training.fresh(settings, dataset, device)
+    if run.checkpoint("last").exists():
+        checkpoint.restore_last(run, training)
+        log.info("resuming after %d epochs and %d steps", training.epoch, training.step)
+    run.update_environment({**devices.describe(device), "precision": _precision_name(training)})
+    return training
+
+
+def train_epoch(training: Training, reporter: ProgressReporter, stop: StopFlag) -> None:
+    """Do the steps of the current epoch that are not done yet."""
+    settings, plan, images = training.settings, training.plan, training.dataset.train
+    order = seeding.order(training.patterns, settings.train.seed, training.epoch).to(training.device)
+    before, began = training.epoch_seconds, time.monotonic()
+    reporter.begin("train")
+    for step in range(training.step, training.steps_per_epoch):
+        stop.check()
+        t = fractional_epoch(training.epoch, step, training.steps_per_epoch)
+        index = order[step * settings.train.batch_size : (step + 1) * settings.train.batch_size]
+        seeding.reseed(settings.train.seed, Purpose.STEP, training.epoch, step)
+        batch = crop_and_flip(images.images, index)
+        if plan.augment_all is not None:
+            batch = plan.augment_all(batch)
+        for group in training.optimizer.param_groups:
+            group["lr"] = learning_rate(t, settings.train)
+        training.optimizer.zero_grad()
+        with devices.autocast(training.device, training.precision):
+            outcome = train_step(
+                training.classifier,
+                batch,
+                images.labels[index],
+                plan,
+                dom_is_active(t, settings.dom, settings.train.epochs),
+            )
+        training.optimizer.step()
+        training.record.note(index, outcome)
+        training.meter.add(outcome, plan.threshold)
+        training.step = step + 1
+        training.epoch_seconds = before + time.monotonic() - began
+        reporter.after_step()
+    totals = training.meter.read()  # waits for the device, so the time below is that of the work
+    training.epoch_seconds = before + time.monotonic() - began
+    refuse_divergence(totals, training)
+
+
+def _evaluate(
+    training: Training, reporter: ProgressReporter, stop: StopFlag
+) -> tuple[TestMetrics | None, TestMetrics | None]:
+    """Return the metrics of the test set and, when asked for, of the attacked training set."""
+    settings, epoch = training.settings, training.epoch
+    if (epoch + 1) % settings.evaluation.every and epoch + 1 < settings.train.epochs:
+        return None, None
+
+    def after_batch(done: int, batches: int) -> None:
+        reporter.after_batch(done, batches)
+        stop.check()
+
+    def measure(images: data.ImageSet, attacks: Attacks, purpose: Purpose) -> TestMetrics:
+        draws = Draws(settings.train.seed, purpose, epoch)
+        return evaluate(training.classifier, images, attacks, training.precision, draws, after_batch)
+
+    reporter.begin("test")
+    test = measure(training.dataset.test, Attacks.on_test_set(settings), Purpose.TEST)
+    if not settings.evaluation.train_attack:
+        return test, None
+    reporter.begin("attack-train")
+    return test, measure(training.dataset.train, Attacks.on_training_set(settings), Purpose.ATTACK_TRAIN)
+
+
+def _finish_epoch(
+    training: Training, test: TestMetrics | None, attacked_train: TestMetrics | None, test_seconds: float
+) -> EpochEnd:
+    """Return the event of the epoch that was just done, and move the state on to the next."""
+    settings, epoch, totals = training.settings, training.epoch, training.meter.read()
+    attacked = training.plan.attack is not None
+    if warmup_ends_with(epoch, settings.dom, settings.train.epochs):
+        training.record.end_warmup()
+    t = fractional_epoch(epoch, training.steps_per_epoch - 1, training.steps_per_epoch)
+    end = EpochEnd(
+        epoch=epoch + 1,
+        lr=learning_rate(t, settings.train),
+        train=TrainMetrics(
+            natural_loss=totals.mean(totals.natural_loss),
+            natural_accuracy=totals.mean(totals.natural_correct),
+            robust_loss=totals.mean(totals.robust_loss) if attacked else None,
+            robust_accuracy=totals.mean(totals.robust_correct) if attacked else None,
+        ),
+        test=test,
+        train_attack=attacked_train,
+        memorization=training.record.summarise(
+            totals, after_warmup=epoch + 1 >= settings.train.epochs * settings.dom.warmup, attacked=attacked
+        ),
+        best=False,
+        train_seconds=training.epoch_seconds,
+        test_seconds=test_seconds,
+        images_per_second=training.patterns / training.epoch_seconds,
+        memory=devices.peak_memory(training.device),
+    )
+    accuracy = headline_accuracy(end)
+    if accuracy is not None and accuracy > training.best:
+        training.best = accuracy
+        end = msgspec.structs.replace(end, best=True)
+    training.seconds += training.epoch_seconds + test_seconds
+    training.epoch, training.step, training.epoch_seconds = epoch + 1, 0, 0.0
+    training.meter.reset()
+    return end
+
+
+def _keep(run: RunDirectory, training: Training, end: EpochEnd, writer: EventWriter) -> None:
+    """Write the checkpoints that are due after an epoch: best, by epoch, last."""
+    about = {"test": msgspec.to_builtins(end.test)}
+    if end.best:
+        path = checkpoint.save_weights(run, "best", training, about)
+        writer.write(CheckpointSaved(label="best", path=str(path.relative_to(run.path)), epoch=training.epoch))
+    every = training.settings.checkpoint.every
+    if every and training.epoch % every == 0:
+        path = checkpoint.save_weights(run, f"epoch-{training.epoch:04d}", training, about)
+        writer.write(CheckpointSaved(label="epoch", path=str(path.relative_to(run.path)), epoch=training.epoch))
+    _save_last(run, training, writer)
+
+
+def _save_last(run: RunDirectory, training: Training, writer: EventWriter) -> None:
+    path = checkpoint.save_last(run, training)
+    where = str(path.relative_to(run.path))
+    writer.write(CheckpointSaved(label="last", path=where, epoch=training.epoch, step=training.step))
+
+
+def _archive(run: RunDirectory, training: Training) -> LossArchive | None:
+    if not training.settings.memorization.record:
+        return None
+    return LossArchive(run.memorization, training.settings.train.epochs, training.patterns)
+
+
+def _started(training: Training) -> Started:
+    images = training.dataset.train.images
+    return Started(
+        settings_digest=training.settings.digest(),
+        device=str(training.device),
+        device_name=devices.name(training.device),
+        precision=_precision_name(training),
+        train_size=training.patterns,
+        test_size=len(training.dataset.test.labels),
+        classes=len(training.dataset.class_names),
+        image_shape=(images.shape[1], images.shape[2], images.shape[3]),
+        parameters=sum(parameter.numel() for parameter in training.classifier.parameters()),
+        epochs=training.settings.train.epochs,
+        steps_per_epoch=training.steps_per_epoch,
+        epoch=training.epoch,
+        step=training.step,
+    )
+
+
+def _work(settings: Settings, dataset: data.Dataset) -> float:
+    """Return about how much a step costs, in steps of PreActResNet-18 on 128 images of 32 x 32."""
+    size = dataset.train.images.shape[-1]
+    depth = 1.0 if settings.model.name == "preactresnet18" else 9.0
+    return depth * (settings.model.width / 64) ** 2 * (size / 32) ** 2 * settings.train.batch_size / 128
+
+
+def _precision_name(training: Training) -> str:
+    return "bfloat16" if training.precision == torch.bfloat16 else "float32"
+
+
+def _log_epoch(end: EpochEnd) -> None:
+    measured = {} if end.test is None else {key: value for key, value in msgspec.to_builtins(end.test).items() if value}
+    numbers = " ".join(f"{key}={value:.4f}" for key, value in measured.items())
+    log.info("epoch %d done in %.1f s: %s", end.epoch, end.train_seconds + end.test_seconds, numbers)

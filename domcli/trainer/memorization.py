@@ -1,0 +1,125 @@
+"""The memorization record: the loss of every training pattern at its latest step, on the device (paper, Section 3)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from domcli.errors import StorageError
+from domcli.events import LOSS_RANGES, Memorization
+from domcli.trainer.meter import Totals
+from domcli.trainer.step import StepOutcome
+
+
+class MemorizationRecord:
+    """Natural and adversarial loss of N patterns, and which were high-confidence when it mattered.
+
+    A pattern is high-confidence while its natural loss is under the threshold. *Original* ones already were at the
+    end of the warm-up, *transformed* ones became so after it.
+    """
+
+    def __init__(self, patterns: int, threshold: float, device: torch.device) -> None:
+        self.threshold = threshold
+        self.natural = torch.full((patterns,), torch.inf, device=device)
+        self.adversarial = torch.full((patterns,), torch.inf, device=device)
+        self.confident_before = torch.zeros(patterns, dtype=torch.bool, device=device)
+        self.confident_at_warmup = torch.zeros(patterns, dtype=torch.bool, device=device)
+
+    def note(self, index: Tensor, outcome: StepOutcome) -> None:
+        """Keep the losses of the patterns at `index`, the batch of this outcome."""
+        self.natural[index] = outcome.natural_loss
+        if outcome.robust_loss is not None:
+            self.adversarial[index] = outcome.robust_loss
+
+    def end_warmup(self) -> None:
+        """Remember which patterns are high-confidence now: the original ones."""
+        self.confident_at_warmup = self.natural < self.threshold
+
+    def summarise(self, totals: Totals, *, after_warmup: bool, attacked: bool) -> Memorization:
+        """Return the counts after an epoch, and take this epoch as the one that the next is compared with."""
+        confident = self.natural < self.threshold
+        before = self.confident_before
+        counts = torch.stack(
+            [
+                confident.sum(),
+                (confident & self.confident_at_warmup).sum(),
+                (confident & ~before).sum(),
+                (before & ~confident).sum(),
+            ]
+        ).tolist()
+        self.confident_before = confident
+        high, original, entered, left = (int(count) for count in counts)
+        return Memorization(
+            threshold=self.threshold,
+            high_confidence=high,
+            original=original if after_warmup else None,
+            transformed=high - original if after_warmup else None,
+            entered=entered,
+            left=left,
+            removed=totals.removed,
+            augmented=totals.augmented,
+            histogram=self._histogram(),
+            overlap=self._overlap() if attacked else None,
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what a checkpoint keeps."""
+        return {
+            "natural": self.natural,
+            "adversarial": self.adversarial,
+            "confident_before": self.confident_before,
+            "confident_at_warmup": self.confident_at_warmup,
+        }
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take up what `tensors` returned."""
+        for name, value in tensors.items():
+            setattr(self, name, value.to(self.natural.device))
+
+    def _histogram(self) -> tuple[int, ...]:
+        inner = torch.tensor(LOSS_RANGES[1:], device=self.natural.device)
+        ranges = torch.bucketize(self.natural, inner, right=True)
+        return tuple(int(n) for n in torch.bincount(ranges, minlength=len(LOSS_RANGES)).tolist())
+
+    def _overlap(self) -> float:
+        """Return the share of the most confident tenth by natural loss that is also so by adversarial loss."""
+        tenth = max(1, len(self.natural) // 10)
+        chosen = torch.zeros(2, len(self.natural), dtype=torch.bool, device=self.natural.device)
+        for row, losses in enumerate((self.natural, self.adversarial)):
+            chosen[row, torch.argsort(losses, stable=True)[:tenth]] = True
+        return int((chosen[0] & chosen[1]).sum()) / tenth
+
+
+class LossArchive:
+    """memorization.npy: natural loss of every pattern after every epoch, float16; NaN where not yet known."""
+
+    def __init__(self, path: Path, epochs: int, patterns: int) -> None:
+        """Open the file, or create it with every entry NaN. Raises StorageError if that is not possible."""
+        self._path = path
+        try:
+            if not path.exists():
+                self._create(epochs, patterns)
+            self._rows: Any = np.lib.format.open_memmap(path, mode="r+")
+        except (OSError, ValueError) as error:
+            raise StorageError(f"cannot keep the losses in {path}: {error}") from error
+        if self._rows.shape != (epochs, patterns):
+            raise StorageError(f"{path} is for other settings: its shape is {self._rows.shape}")
+
+    def _create(self, epochs: int, patterns: int) -> None:
+        aside = self._path.with_name(f".{self._path.name}-new")
+        with aside.open("wb") as file:
+            header = {"descr": "<f2", "fortran_order": False, "shape": (epochs, patterns)}
+            np.lib.format.write_array_header_2_0(file, header)
+            row = np.full(patterns, np.nan, "<f2").tobytes()
+            for _ in range(epochs):
+                file.write(row)
+        aside.replace(self._path)
+
+    def keep(self, epoch: int, losses: Tensor) -> None:
+        """Write the row of an epoch (from 0)."""
+        self._rows[epoch] = losses.cpu().numpy().astype(np.float16)
+        self._rows.flush()

@@ -1,0 +1,93 @@
+"""Progress events: a few a second at the most, taken from the device without making it wait."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+from domcli.errors import NonFiniteLossError
+from domcli.events import Progress
+from domcli.stream import EventWriter
+from domcli.trainer.evaluate import BATCH
+from domcli.trainer.meter import Totals
+from domcli.trainer.schedule import fractional_epoch, learning_rate
+from domcli.trainer.state import Training
+
+INTERVAL = 0.3
+"""Least seconds between two events."""
+
+
+class ProgressReporter:
+    """Writes how far the current phase of the current epoch is."""
+
+    def __init__(self, training: Training, writer: EventWriter) -> None:
+        self._training = training
+        self._writer = writer
+        self._phase: Literal["train", "test", "attack-train"] = "train"
+        self._began = self._next = 0.0
+        self._first_step = 0
+
+    def begin(self, phase: Literal["train", "test", "attack-train"]) -> None:
+        """Start the clock of a phase."""
+        self._phase = phase
+        self._began = time.monotonic()
+        self._next = self._began + INTERVAL
+        self._first_step = self._training.step
+
+    def after_step(self) -> None:
+        """Write an event if one is due and the device's sums have arrived. Raises NonFiniteLossError."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        totals = self._training.meter.peek()
+        if totals is not None:
+            refuse_divergence(totals, self._training)
+            self._next = now + INTERVAL
+            self._write_training(totals, now)
+
+    def after_batch(self, done: int, batches: int) -> None:
+        """Write an event of an evaluation if one is due."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + INTERVAL
+        images = done * BATCH[self._training.device.type]
+        self._writer.write(
+            Progress(
+                phase=self._phase,
+                epoch=self._training.epoch + 1,
+                step=done,
+                steps=batches,
+                images_per_second=images / (now - self._began),
+            )
+        )
+
+    def _write_training(self, totals: Totals, now: float) -> None:
+        training = self._training
+        done_now = (training.step - self._first_step) * training.settings.train.batch_size
+        t = fractional_epoch(training.epoch, training.step - 1, training.steps_per_epoch)
+        self._writer.write(
+            Progress(
+                phase="train",
+                epoch=training.epoch + 1,
+                step=training.step,
+                steps=training.steps_per_epoch,
+                images_per_second=done_now / (now - self._began),
+                lr=learning_rate(t, training.settings.train),
+                natural_loss=totals.mean(totals.natural_loss),
+                robust_loss=None if training.plan.attack is None else totals.mean(totals.robust_loss),
+                seen=totals.seen,
+                high_confidence=totals.high_confidence,
+                removed=totals.removed,
+                augmented=totals.augmented,
+            )
+        )
+
+
+def refuse_divergence(totals: Totals, training: Training) -> None:
+    """Raise NonFiniteLossError if a loss of this epoch is infinite or not a number."""
+    if not totals.is_finite:
+        raise NonFiniteLossError(
+            f"training diverged: a loss stopped being finite in epoch {training.epoch + 1}, by step {training.step}; "
+            'lower train.max_lr, or try train.precision = "float32"'
+        )
