@@ -126,7 +126,7 @@ class EpochEnd(Event, frozen=True, kw_only=True, tag="epoch"):
 
 
 class CheckpointSaved(Event, frozen=True, kw_only=True, tag="checkpoint"):
-    """A checkpoint is on disk: the state after `epoch` epochs and `step` steps of the next; `path` is within the run."""
+    """A checkpoint is on disk: the state after `epoch` epochs and `step` steps of the next; `path` is in the run."""
 
     label: Literal["best", "last", "epoch"]
     path: str
@@ -181,14 +181,17 @@ def decode(line: bytes) -> AnyEvent | None:
     except msgspec.ValidationError as error:
         _refuse_if_known(line, str(error))
         return None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise EventStreamError(f"not an event: {error}") from error
     _refuse_newer(event.schema)
     return event
 
 
 def _refuse_if_known(line: bytes, problem: str) -> None:
-    content = json.loads(line)
+    try:  # an unknown kind is noticed before the rest of the line is looked at
+        content = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise EventStreamError(f"not an event: {error}") from error
     if not isinstance(content, dict):
         raise EventStreamError(f"not an event: {problem}")
     _refuse_newer(content.get("schema"))

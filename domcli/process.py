@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 import psutil
+
+from domcli.errors import ProcessError
 
 START_TOLERANCE = 2.0
 """Seconds by which two readings of one process's start time may differ (clock adjustments)."""
@@ -16,7 +18,7 @@ START_TOLERANCE = 2.0
 class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """A process on a host; `start_time` in seconds since 1970, `cwd` is where it was launched."""
 
-    pid: int
+    pid: Annotated[int, msgspec.Meta(ge=1)]
     start_time: float
     host: str
     cwd: str
@@ -50,11 +52,16 @@ def liveness(identity: ProcessIdentity) -> Literal["alive", "gone", "elsewhere"]
 
 
 def signal(identity: ProcessIdentity, number: int) -> bool:
-    """Send a signal to exactly this process; return False if it no longer runs or is on another host."""
+    """Send a signal to exactly this process; return False if it no longer runs or is on another host.
+
+    Raises ProcessError if it belongs to somebody else.
+    """
     if liveness(identity) != "alive":
         return False
     try:
         psutil.Process(identity.pid).send_signal(number)
     except psutil.NoSuchProcess:
         return False
+    except psutil.AccessDenied as error:
+        raise ProcessError(f"not allowed to signal process {identity.pid}: it belongs to another user") from error
     return True

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +108,7 @@ class RunDirectory:
         """Return the trainer launched last, or None if none was, or the file is damaged."""
         try:
             return msgspec.json.decode(self.process.read_bytes(), type=ProcessIdentity)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
 
     def write_process(self, identity: ProcessIdentity) -> None:
@@ -125,9 +126,9 @@ def create(runs_dir: Path, name: str, settings: dict[str, Any], environment: dic
             f"{name!r} is not a run name: use up to 200 letters, digits and . _ + = -, beginning with a letter or digit"
         )
     target = runs_dir / name
-    if target.exists():
+    if os.path.lexists(target):
         raise RunDirectoryError(f"a run named {name!r} exists in {runs_dir}; choose another --name, or delete that run")
-    created = [folder for folder in (runs_dir, *runs_dir.parents) if not folder.exists()]
+    created = [folder for folder in (runs_dir, *runs_dir.parents) if not os.path.lexists(folder)]
     staging: Path | None = None
     try:
         runs_dir.mkdir(parents=True, exist_ok=True)
@@ -135,9 +136,11 @@ def create(runs_dir: Path, name: str, settings: dict[str, Any], environment: dic
         staging.chmod(0o755)
         _fill(RunDirectory(staging), settings, environment)
         staging.rename(target)
-    except OSError as error:
+    except BaseException as error:
         _undo(staging, created)
-        if target.exists():
+        if not isinstance(error, OSError):
+            raise
+        if os.path.lexists(target):
             raise RunDirectoryError(f"a run named {name!r} exists in {runs_dir}; choose another --name") from error
         raise StorageError(f"cannot create a run in {runs_dir}: {_reason(error)}; choose another --runs-dir") from error
     return RunDirectory(target)
@@ -146,16 +149,22 @@ def create(runs_dir: Path, name: str, settings: dict[str, Any], environment: dic
 def unused_name(runs_dir: Path, wanted: str) -> str:
     """Return the wanted name, or the first of `wanted-2`, `wanted-3`, ... that no run has."""
     name, number = wanted, 1
-    while (runs_dir / name).exists():
+    while os.path.lexists(runs_dir / name):
         number += 1
         name = f"{wanted}-{number}"
     return name
 
 
 def discard(run: RunDirectory) -> None:
-    """Remove a whole run directory: renamed first, so that no reader sees half of it."""
-    aside = run.path.with_name(f"{STAGING_PREFIX}removed-{run.name}-{os.getpid()}")
-    run.path.rename(aside)
+    """Remove a whole run directory: moved aside first, so that no reader sees half of it.
+
+    Raises StorageError if it cannot be moved.
+    """
+    aside = run.path.with_name(f"{STAGING_PREFIX}removed-{uuid.uuid4().hex}")
+    try:
+        run.path.rename(aside)
+    except OSError as error:
+        raise StorageError(f"cannot remove {run.path}: {_reason(error)}") from error
     shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -165,7 +174,7 @@ def find(runs_dir: Path, wanted: str) -> RunDirectory:
     Raises RunDirectoryError naming what is there when nothing, or more than one run, fits.
     """
     direct = Path(wanted)
-    if (direct / "settings.toml").is_file() and (os.sep in wanted or not (runs_dir / wanted).is_dir()):
+    if _is_file(direct / "settings.toml") and (os.sep in wanted or not (runs_dir / wanted).is_dir()):
         return RunDirectory(direct.resolve())
     runs = list_runs(runs_dir)
     matches = [run for run in runs if run.name == wanted] or [run for run in runs if run.name.startswith(wanted)]
@@ -178,12 +187,12 @@ def find(runs_dir: Path, wanted: str) -> RunDirectory:
 
 
 def list_runs(runs_dir: Path) -> list[RunDirectory]:
-    """Return the runs of a folder, oldest first by name of creation order; staging folders are left out."""
+    """Return the runs of a folder, oldest first; other folders are left out, and so is what is not complete yet."""
     return sorted(_folders(runs_dir), key=lambda run: (_created(run), run.name))
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a text file aside, flush it to disk and rename it over `path`."""
+    """Write a text file aside, flush it to disk and rename it over `path`; on an OSError `path` is as it was."""
     handle, aside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -201,12 +210,20 @@ def _folders(runs_dir: Path) -> Iterator[RunDirectory]:
     try:
         with os.scandir(runs_dir) as entries:
             for entry in entries:
-                if entry.is_dir() and not entry.name.startswith("."):
-                    yield RunDirectory(Path(entry.path))
+                run = RunDirectory(Path(entry.path))
+                if not entry.name.startswith(".") and (_is_file(run.settings) or _is_file(run.events)):
+                    yield run
     except FileNotFoundError:
         return
     except OSError as error:
         raise RunDirectoryError(f"cannot list {runs_dir}: {_reason(error)}") from error
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return False
 
 
 def _created(run: RunDirectory) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from domcli.errors import DomcliError
+from domcli.events import AnyEvent
 from domcli.process import liveness
 from domcli.rundir import RunDirectory
 from domcli.runstate import RunState, Status, fold, status
@@ -33,13 +34,22 @@ class RunReader:
         """Return the run as it is now. The process is asked first: what it wrote before it went is then seen."""
         identity = self.directory.read_process()
         alive = "none" if identity is None else liveness(identity)
-        try:
-            state, problem = fold(self._stream.read(), self._run.state), self._run.problem
-        except DomcliError as error:
-            state, problem = self._run.state, str(error)
+        events, problem = self._new_events()
+        state = fold(events, self._run.state)
         launched = identity.launched if identity else 0.0
         self._run = replace(self._run, state=state, status=status(state, alive, launched), problem=problem)
         return self._run
+
+    def _new_events(self) -> tuple[list[AnyEvent], str | None]:
+        problem = self._run.problem
+        try:
+            return self._stream.read(), problem
+        except DomcliError as error:
+            problem = str(error)
+        try:
+            return self._stream.read(), problem
+        except DomcliError:
+            return [], problem
 
 
 def read_run(directory: RunDirectory) -> Run:

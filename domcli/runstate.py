@@ -67,7 +67,7 @@ def epoch_fraction(state: RunState) -> float:
     progress = state.progress
     if progress is None or progress.epoch <= state.epochs_done:
         return 0.0
-    return progress.step / progress.steps if progress.phase == "train" else 1.0
+    return progress.step / max(1, progress.steps) if progress.phase == "train" else 1.0
 
 
 def fold(events: Iterable[AnyEvent], state: RunState | None = None) -> RunState:

@@ -18,9 +18,15 @@ class EventWriter:
     """Appends events: one event, one line, one write. There must be one writer at a time (see RunDirectory.lock)."""
 
     def __init__(self, path: Path) -> None:
-        """Open the stream for appending; a torn last line (a crash in the middle of a write) is cut off."""
+        """Open the stream for appending; a torn last line (a crash in the middle of a write) is cut off.
+
+        Raises StorageError if the file cannot be opened for writing.
+        """
         self._path = path
-        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise StorageError(f"cannot write {path}: {error.strerror}") from error
         self._size = self._cut_torn_line()
         self._seq = self._last_seq() + 1
 
@@ -65,7 +71,7 @@ class EventWriter:
         for line in reversed(lines):
             try:
                 seq = msgspec.json.decode(line).get("seq")
-            except (msgspec.DecodeError, AttributeError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError):
                 continue
             if isinstance(seq, int):
                 return seq
@@ -79,23 +85,30 @@ class EventReader:
         self._path = path
         self._offset = 0
         self._line = 0
+        self._held: list[AnyEvent] = []
 
     def read(self) -> list[AnyEvent]:
         """Return the new events, unknown kinds left out.
 
-        Raises EventStreamError, with file and line, for a damaged line, a newer schema or an unreadable file.
+        Raises EventStreamError, with file and line, for a damaged line, a newer schema or an unreadable file. What
+        was read around a damaged line is not lost: the next call returns it.
         """
         lines = self._new_bytes().split(b"\n")[:-1]
-        events = []
+        events, self._held = self._held, []
+        problem: EventStreamError | None = None
         for line in lines:
             self._line += 1
             self._offset += len(line) + 1
             try:
                 event = decode(line)
             except EventStreamError as error:
-                raise EventStreamError(f"{self._path}, line {self._line}: {error}") from error
-            if event is not None:
-                events.append(event)
+                problem = problem or EventStreamError(f"{self._path}, line {self._line}: {error}")
+            else:
+                if event is not None:
+                    events.append(event)
+        if problem is not None:
+            self._held = events
+            raise problem
         return events
 
     def _new_bytes(self) -> bytes:

@@ -60,9 +60,9 @@ def set_up(run: RunDirectory, settings: Settings, device_name: str, stop: StopFl
     device = devices.select_device(device_name)
     devices.prepare(device)
     log.info("device %s (%s)", device, devices.name(device))
-    dataset = data.load(settings.data, device)
+    with stop.at_once():
+        dataset = data.load(settings.data, device)
     devices.limit_threads(_work(settings, dataset))
-    stop.check()
     training = Training.fresh(settings, dataset, device)
     if run.checkpoint("last").exists():
         checkpoint.restore_last(run, training)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+from collections.abc import Iterator
 from types import FrameType
 
 
@@ -15,6 +17,7 @@ class StopFlag:
 
     def __init__(self) -> None:
         self.reason: str | None = None
+        self._at_once = False
 
     def install(self) -> None:
         """Take over SIGTERM and SIGINT, and ignore the closing of the terminal (SIGHUP)."""
@@ -27,6 +30,19 @@ class StopFlag:
         if self.reason is not None:
             raise StopRequested(self.reason)
 
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Raise StopRequested out of whatever goes on inside as soon as a signal comes: long reads and downloads."""
+        self.check()
+        self._at_once = True
+        try:
+            yield
+        finally:
+            self._at_once = False
+
     def _remember(self, number: int, frame: FrameType | None) -> None:
         del frame
         self.reason = self.reason or f"asked to by {signal.Signals(number).name}"
+        if self._at_once:
+            self._at_once = False
+            raise StopRequested(self.reason)

@@ -21,8 +21,9 @@ def read(root: Path) -> RawDataset:
     those of all training images. Raises DataError naming the folder or file that is not as it must be.
     """
     tree = scan(root)
-    path = root / CACHE
-    content = cache.load(path, tree.fingerprint) or _build(tree, path)
+    # Of several trainers that start together, one decodes the images and the others wait for them.
+    with locked(root) as alone:
+        content = cache.load(root / CACHE, tree.fingerprint) or _decode(tree, alone=alone)
     labels = tree.train.labels()
     train = len(labels)
     return RawDataset(
@@ -37,15 +38,12 @@ def read(root: Path) -> RawDataset:
     )
 
 
-def _build(tree: Tree, path: Path) -> cache.Content:
-    """Decode the tree and store it; of several trainers that start together one does it, the others wait for it."""
-    with locked(tree.root) as alone:
-        if alone and (content := cache.load(path, tree.fingerprint)):
-            return content
-        train_files = tree.train.files()
-        files = [*train_files, *tree.test.files()]
-        sys.stderr.write(f"imagefolder: reading {len(files)} images of {tree.root}\n")
-        images = decode(files)
-        content = cache.Content(images, *channel_statistics(images[: len(train_files)]))
-        cache.store(path, tree.fingerprint, content, alone=alone)
-        return content
+def _decode(tree: Tree, *, alone: bool) -> cache.Content:
+    """Decode the images of the tree and store them in its cache."""
+    train_files = tree.train.files()
+    files = [*train_files, *tree.test.files()]
+    sys.stderr.write(f"imagefolder: reading {len(files)} images of {tree.root}\n")
+    images = decode(files)
+    content = cache.Content(images, *channel_statistics(images[: len(train_files)]))
+    cache.store(tree.root / CACHE, tree.fingerprint, content, alone=alone)
+    return content

@@ -1,0 +1,115 @@
+"""The line of an epoch: aligned columns under a header, without those that a setting does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from domcli.cli import figures
+from domcli.events import EpochEnd
+from domcli.settings import Settings
+
+BEST_MARK = "*"
+
+Value = Callable[[EpochEnd], str]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column; `group` stands above the titles of neighbours that share it."""
+
+    group: str
+    title: str
+    width: int
+    value: Value
+    spare: int = 0
+    """The order in which columns make room on a narrow terminal, 1 first; 0: never."""
+
+
+class EpochTable:
+    """Writes epochs as lines of one width; the columns that fit are chosen once for a width."""
+
+    def __init__(self, settings: Settings, width: int | None = None) -> None:
+        """`width` is that of the terminal, None for unlimited."""
+        columns = _columns(settings)
+        while width is not None and _total(columns) > width and any(column.spare for column in columns):
+            columns.remove(min((column for column in columns if column.spare), key=lambda column: column.spare))
+        self.columns: Sequence[Column] = columns
+
+    def header(self) -> list[str]:
+        """Return the two lines above the first epoch."""
+        return [_group_line(self.columns), " ".join(column.title.rjust(column.width) for column in self.columns)]
+
+    def line(self, epoch: EpochEnd) -> str:
+        """Return the line of an epoch; the best so far has a mark behind the accuracy it is chosen by."""
+        return " ".join(column.value(epoch).rjust(column.width) for column in self.columns).rstrip()
+
+
+def _columns(settings: Settings) -> list[Column]:
+    attacked = settings.evaluation.attack != "none"
+    columns = [
+        Column("", "epoch", max(5, len(str(settings.train.epochs))), lambda epoch: str(epoch.epoch)),
+        Column("", "lr", 7, lambda epoch: figures.rate(epoch.lr), spare=1),
+        Column("train natural", "loss", 5, lambda epoch: figures.loss(epoch.train.natural_loss)),
+        Column("train natural", "acc %", 6, lambda epoch: figures.percent(epoch.train.natural_accuracy), spare=3),
+    ]
+    if settings.attack.name != "none":
+        columns += [
+            Column("train robust", "loss", 5, lambda epoch: figures.loss(epoch.train.robust_loss)),
+            Column("train robust", "acc %", 6, lambda epoch: figures.percent(epoch.train.robust_accuracy), spare=5),
+        ]
+    columns.append(Column("test %", "natural", 7, lambda epoch: _test(epoch, "natural", not attacked)))
+    if attacked:
+        title = f"PGD-{settings.evaluation.steps}"
+        columns.append(Column("test %", title, 7, lambda epoch: _test(epoch, "pgd", True)))
+    if attacked and settings.attack.name == "fgsm":
+        columns.append(Column("test %", "1-step", 6, lambda epoch: _test(epoch, "one_step", False), spare=4))
+    return columns + _pattern_columns(settings)
+
+
+def _pattern_columns(settings: Settings) -> list[Column]:
+    columns = [
+        Column("high-confidence", "all", 5, lambda epoch: str(epoch.memorization.high_confidence)),
+        Column("high-confidence", "orig/transf", 11, _origins, spare=6),
+    ]
+    if settings.dom.operate == "remove":
+        columns.append(Column("", "removed", 7, lambda epoch: str(epoch.memorization.removed)))
+    elif settings.dom.operate != "none":
+        columns.append(Column("", "augmented", 9, lambda epoch: str(epoch.memorization.augmented)))
+    columns.append(Column("", "s", 4, lambda epoch: figures.seconds(epoch.train_seconds + epoch.test_seconds), spare=2))
+    return columns
+
+
+def _test(epoch: EpochEnd, what: str, headline: bool) -> str:
+    """Return a test accuracy, with room for the mark behind it in the column that `best` is chosen by."""
+    text = figures.percent(getattr(epoch.test, f"{what}_accuracy", None))
+    if not headline:
+        return text
+    return text + (BEST_MARK if epoch.best else " ")
+
+
+def _origins(epoch: EpochEnd) -> str:
+    found = epoch.memorization
+    if found.original is None or found.transformed is None:
+        return figures.MISSING
+    return f"{found.original}/{found.transformed}"
+
+
+def _total(columns: Sequence[Column]) -> int:
+    return sum(column.width for column in columns) + len(columns) - 1
+
+
+def _group_line(columns: Sequence[Column]) -> str:
+    """Return each group's name, right-aligned over its columns; its last word alone where they are too narrow."""
+    line, position = "", -1
+    groups: list[tuple[str, int]] = []
+    for column in columns:
+        position += column.width + 1
+        if groups and column.group == groups[-1][0]:
+            groups.pop()
+        groups.append((column.group, position))
+    for group, end in groups:
+        fitting = [name for name in (group, group.rpartition(" ")[2]) if end - len(name) >= len(line) + bool(line)]
+        if group and fitting:
+            line = line.ljust(end - len(fitting[0])) + fitting[0]
+    return line

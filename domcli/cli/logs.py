@@ -1,0 +1,83 @@
+"""`domcli logs`: what a trainer wrote on stdout and stderr."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from domcli.cli import options, output
+from domcli.errors import RunDirectoryError
+
+POLL_SECONDS = 0.3
+BLOCK_BYTES = 1 << 16
+
+
+def logs(
+    run: options.RunName,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the trainer has ended.")] = False,
+    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="How many of the last lines to show.")] = 50,
+    runs_dir: options.RunsDir = None,
+) -> None:
+    """Show the end of a run's log."""
+    from domcli.runs import RunReader
+
+    directory = options.find_run(run, runs_dir)
+    if not directory.log.exists() and not follow:
+        output.note(f"{directory.name} has no log yet: its trainer has not been launched")
+        return
+    offset = _start_of_last(directory.log, lines)
+    reader = RunReader(directory)
+    while True:
+        # Asked before the log is read, so that the last words of the trainer are not missed.
+        alive = reader.read().status in ("queued", "starting", "running")
+        offset = _write_from(directory.log, offset)
+        if not (follow and alive):
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def _start_of_last(path: Path, lines: int) -> int:
+    """Return the byte at which the last `lines` lines begin, reading backwards from the end."""
+    if not path.exists():
+        return 0
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        position, ends = size, -1 if _ends_with_newline(path) else 0
+        if lines == 0:
+            return size
+        while position > 0:
+            start = max(0, position - BLOCK_BYTES)
+            file.seek(start)
+            block = file.read(position - start)
+            at = len(block)
+            while (at := block.rfind(b"\n", 0, at)) >= 0:
+                ends += 1
+                if ends == lines:
+                    return start + at + 1
+            position = start
+    return 0
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 1))
+        return file.read(1) == b"\n"
+
+
+def _write_from(path: Path, offset: int) -> int:
+    """Write what the log holds from a byte on to stdout, and return the byte after it."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            content = file.read()
+    except FileNotFoundError:
+        return offset
+    except OSError as error:
+        raise RunDirectoryError(f"cannot read {path}: {error.strerror}") from error
+    if content:
+        output.text(content.decode(errors="replace"))
+    return offset + len(content)

@@ -1,0 +1,78 @@
+"""The `domcli` command: its subcommands, and the one place where an expected failure becomes a sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from domcli import __version__
+from domcli.cli import logs, output, presets, resume, run, runs, show, stop
+from domcli.errors import DomcliError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="domcli",
+    help="Launch and watch experiments on over-memorization and adversarial robustness (DOM, ICLR 2024).",
+    no_args_is_help=False,
+    invoke_without_command=True,
+    # Plain help and usage errors: rich would take longer to load than all of the rest.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("resume")(resume.resume)
+app.command("stop")(stop.stop)
+app.command("runs")(runs.runs)
+app.command("show")(show.show)
+app.command("logs")(logs.logs)
+app.add_typer(presets.app, name="presets")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        output.data(f"domcli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    context: typer.Context,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        output.data(context.get_help())
+
+
+def main() -> None:
+    """Run the command line; the process ends with 0, 1 (a run failed), 2 (bad usage or settings) or 130 (Ctrl-C)."""
+    with _quiet_pipes():
+        try:
+            app(prog_name="domcli")
+        except DomcliError as error:
+            output.error(str(error))
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+
+
+@contextlib.contextmanager
+def _quiet_pipes() -> Iterator[None]:
+    """Write out what is left in stdout; a reader that has gone (`domcli runs | head`) is no error worth a word."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Python writes out stdout once more when it ends, and must find somewhere to put it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

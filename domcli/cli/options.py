@@ -1,0 +1,74 @@
+"""Options that several commands share, how they complete in a shell, and how a run is named in a command to type."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from domcli.rundir import RunDirectory
+
+RUNS_DIR_VARIABLE = "DOMCLI_RUNS_DIR"
+
+
+def complete_preset(incomplete: str) -> list[str]:
+    """Return the presets whose names begin so; no name while a path is being typed, which the shell completes."""
+    from domcli.presets import available
+
+    return [preset.name for preset in available() if preset.name.startswith(incomplete)]
+
+
+def complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the runs of the runs folder whose names begin so. Typer knows the arguments by these names."""
+    from domcli.rundir import list_runs
+
+    chosen = ctx.params.get("runs_dir")
+    return [run.name for run in list_runs(resolve_runs_dir(chosen)) if run.name.startswith(incomplete)]
+
+
+RunsDir = Annotated[
+    Path | None,
+    typer.Option("--runs-dir", metavar="DIR", help="Folder of the runs [default: $DOMCLI_RUNS_DIR, else ./runs]."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+Device = Annotated[str, typer.Option("--device", help="Where to train: auto, cpu, cuda or cuda:N.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Return at once and leave the trainer running.")]
+RunName = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="Name, unique beginning of a name, or path.", autocompletion=complete_run),
+]
+RunNames = Annotated[
+    list[str],
+    typer.Argument(metavar="RUN", help="Names, unique beginnings, or paths.", autocompletion=complete_run),
+]
+
+
+def resolve_runs_dir(option: Path | str | None) -> Path:
+    """Return the folder of the runs: the option, else $DOMCLI_RUNS_DIR, else ./runs."""
+    return Path(option or os.environ.get(RUNS_DIR_VARIABLE) or "runs").expanduser()
+
+
+def find_run(wanted: str, runs_dir: Path | None) -> RunDirectory:
+    """Return the run meant by a RUN argument. Raises RunDirectoryError when there is none, or more than one."""
+    from domcli.rundir import find
+
+    return find(resolve_runs_dir(runs_dir), wanted)
+
+
+def reference(run: RunDirectory) -> str:
+    """Return how to name this run in a command: by name where that finds it, else by path; quoted for a shell."""
+    usual = resolve_runs_dir(None).absolute()
+    known_by_name = run.path.absolute().parent.resolve() == usual.resolve()
+    return shlex.quote(run.name if known_by_name else str(run.path.absolute()))
+
+
+def shown_path(path: Path) -> str:
+    """Return the path from here if it lies below the current folder, else in full."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path.absolute())

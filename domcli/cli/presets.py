@@ -1,0 +1,127 @@
+"""`domcli presets`: what can be run, the resolved settings of a preset, and a check of settings files."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import tomli_w
+import typer
+
+from domcli import presets
+from domcli.cli import options, output
+from domcli.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from domcli.settings import Settings
+
+TITLES = {
+    "natural": "Natural training (natural overfitting)",
+    "pgd": "Multi-step adversarial training (robust overfitting)",
+    "fgsm": "Single-step adversarial training (catastrophic overfitting)",
+}
+
+app = typer.Typer(help="What can be run: list the presets, show one, check a settings file.")
+
+
+@app.callback(invoke_without_command=True)
+def list_presets(context: typer.Context, as_json: options.Json = False) -> None:
+    """List the presets, or look at one."""
+    context.obj = as_json
+    if context.invoked_subcommand is not None:
+        return
+    known = presets.available()
+    if as_json:
+        output.json_data(
+            [{"name": info.name, "description": info.description, "path": str(info.path)} for info in known]
+        )
+    elif sys.stdout.isatty():
+        _print_groups(known)
+    else:
+        width = max(len(info.name) for info in known)
+        for info in known:
+            output.data(f"{info.name:{width}}  {info.description}")
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    name: Annotated[
+        str, typer.Argument(metavar="PRESET", help="A preset or a TOML file.", autocompletion=options.complete_preset)
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a setting; repeatable.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="As `domcli run --quick` would run it.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Print the complete settings of a preset as TOML, each with its meaning."""
+    settings = presets.resolve(name, overrides or (), quick)
+    if as_json or context.obj:
+        output.json_data(settings.to_dict())
+    elif sys.stdout.isatty():
+        from rich.syntax import Syntax
+
+        output.table(Syntax(document(settings), "toml", theme="ansi_dark", background_color="default", word_wrap=True))
+    else:
+        output.data(document(settings))
+
+
+@app.command()
+def check(
+    context: typer.Context,
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="TOML files or presets.")],
+    as_json: options.Json = False,
+) -> None:
+    """Check settings files; exit code 2 if one of them cannot be run."""
+    problems = {file: _problems(file) for file in files}
+    if as_json or context.obj:
+        output.json_data([{"file": file, "ok": not found, "problems": found} for file, found in problems.items()])
+    else:
+        for file, found in problems.items():
+            if not found:
+                output.data(f"ok: {file}")
+    if any(problems.values()):
+        raise SettingsError("\n".join(line for found in problems.values() for line in found))
+
+
+def document(settings: Settings) -> str:
+    """Return the settings as TOML with the meaning of every section and key in a comment above it."""
+    sections = [_section(name, getattr(settings, name)) for name in type(settings).model_fields]
+    return "\n\n".join(sections)
+
+
+def _section(name: str, section: BaseModel) -> str:
+    lines = [f"# {section.__doc__}", f"[{name}]"]
+    for key, field in type(section).model_fields.items():
+        value = getattr(section, key)
+        stands = f"# {key} is not set" if value is None else tomli_w.dumps({key: value}).rstrip("\n")
+        lines += [f"# {field.description}", stands]
+    return "\n".join(lines)
+
+
+def _problems(file: str) -> list[str]:
+    try:
+        presets.resolve(file)
+    except SettingsError as error:
+        return str(error).splitlines()
+    return []
+
+
+def _print_groups(known: list[presets.PresetInfo]) -> None:
+    from rich.table import Table
+
+    groups: dict[str, Table] = {}
+    width = max(len(info.name) for info in known)
+    for info in known:
+        paradigm = info.name.partition("-")[0]
+        if paradigm not in groups:
+            title = TITLES.get(paradigm, "More")
+            groups[paradigm] = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False)
+            groups[paradigm].add_column(style="cyan", no_wrap=True, width=width)
+        groups[paradigm].add_row(info.name, info.description)
+    for table in groups.values():
+        output.table(table)
+        output.data("")

@@ -1,0 +1,96 @@
+"""`domcli show`: everything about one run."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from domcli.cli import options, output
+
+if TYPE_CHECKING:
+    from domcli.runs import Run
+
+ENVIRONMENT = ("preset", "command_line", "hostname", "platform", "python", "domcli", "torch", "git_commit")
+
+
+def show(run: options.RunName, runs_dir: options.RunsDir = None, as_json: options.Json = False) -> None:
+    """Show a run: what was set, where it ran, its epochs, best and last, checkpoints."""
+    from domcli.runs import read_run
+
+    found = read_run(options.find_run(run, runs_dir))
+    if as_json:
+        output.json_data(_json(found))
+    else:
+        output.data("\n".join(_lines(found)))
+
+
+def _json(run: Run) -> dict[str, Any]:
+    import msgspec
+
+    from domcli.cli.summary import as_json, settings_tables
+
+    settings, _ = settings_tables(run)
+    return {
+        **as_json(run),
+        "settings": settings,
+        "environment": run.directory.read_environment(),
+        "epoch_events": [msgspec.to_builtins(epoch) for epoch in run.state.epochs],
+        "checkpoints": [msgspec.to_builtins(saved) for saved in run.state.checkpoints],
+    }
+
+
+def _lines(run: Run) -> list[str]:
+    from domcli.cli.summary import closing_lines, reason, settings_tables
+
+    _, problem = settings_tables(run)
+    lines = closing_lines(run)
+    lines += [f"  {label}: {text}" for label, text in (("reason", reason(run)), ("problem", problem)) if text]
+    lines += ["", "settings that differ from the defaults"]
+    lines += [f"  {line}" for line in _changed(run)] or ["  none"]
+    lines += ["", "environment"]
+    lines += [f"  {line}" for line in _environment(run)] or ["  not known"]
+    return lines + _epochs(run)
+
+
+def _changed(run: Run) -> list[str]:
+    """Return `section.key = value` for what differs from the defaults, values as in TOML."""
+    import json
+
+    from domcli.cli.summary import settings_tables
+    from domcli.settings import Settings
+
+    tables, _ = settings_tables(run)
+    defaults = Settings().to_dict()
+    return [
+        f"{section}.{key} = {json.dumps(value, ensure_ascii=False)}"
+        for section, table in tables.items()
+        if isinstance(table, dict)
+        for key, value in table.items()
+        if defaults.get(section, {}).get(key) != value
+    ]
+
+
+def _environment(run: Run) -> list[str]:
+    known = run.directory.read_environment()
+    lines = [f"{key.replace('_', ' ')}: {known[key]}" for key in ENVIRONMENT if known.get(key)]
+    created = known.get("created")
+    if isinstance(created, int | float):
+        lines.insert(0, time.strftime("created: %Y-%m-%d %H:%M:%S", time.localtime(created)))
+    started = run.state.started
+    if started is not None:
+        lines.append(f"device: {started.device} ({started.device_name}), {started.precision}")
+    return lines
+
+
+def _epochs(run: Run) -> list[str]:
+    from domcli.cli.epochs import EpochTable
+    from domcli.errors import SettingsError
+    from domcli.presets import from_run
+
+    if not run.state.epochs:
+        return []
+    try:
+        table = EpochTable(from_run(run.directory))
+    except SettingsError:
+        return []
+    return ["", *table.header(), *(table.line(epoch) for epoch in run.state.epochs)]

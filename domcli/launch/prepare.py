@@ -1,0 +1,146 @@
+"""What happens before a trainer starts: can this work here, and the new run directory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from domcli import __version__, rundir
+from domcli.errors import DataError, RunDirectoryError, StorageError
+from domcli.rundir import RunDirectory
+from domcli.settings import DataSettings, Settings
+
+PARAMETERS_AT_WIDTH_64 = {"preactresnet18": 11.2e6, "wideresnet34-10": 46.2e6}
+BYTES_A_PARAMETER = 4
+STREAM_AND_LOG_BYTES = 1_000_000
+GIT_SECONDS = 5.0
+
+
+def preflight(experiments: Sequence[Settings], runs_dir: Path) -> None:
+    """Check what can be known without torch: image folders are there, the runs folder can hold all these runs.
+
+    Raises DataError or StorageError.
+    """
+    for settings in experiments:
+        if settings.data.dataset == "imagefolder":
+            _check_image_folder(settings.data)
+    folder = _existing_ancestor(runs_dir)
+    if not folder.is_dir():
+        raise StorageError(f"cannot create runs in {runs_dir}: {folder} is a file; choose another --runs-dir")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StorageError(f"cannot create runs in {runs_dir}: {folder} is not writable; choose another --runs-dir")
+    needed = sum(checkpoint_bytes(settings) for settings in experiments)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        runs = "this run needs" if len(experiments) == 1 else f"these {len(experiments)} runs need"
+        raise StorageError(
+            f"{runs} about {_size(needed)} for checkpoints, and {folder} has {_size(free)} free; "
+            "free some space, choose another --runs-dir, or keep fewer with --set checkpoint.every=0"
+        )
+
+
+def checkpoint_bytes(settings: Settings) -> int:
+    """Return about how many bytes the run will take at its peak.
+
+    `last` is weights and momentum and is written aside, so it is there twice for a moment; `best` and those by epoch
+    are weights alone.
+    """
+    parameters = PARAMETERS_AT_WIDTH_64[settings.model.name] * (settings.model.width / 64) ** 2
+    weights = parameters * BYTES_A_PARAMETER
+    every = settings.checkpoint.every
+    by_epoch = settings.train.epochs // every if every else 0
+    return int(weights * (2 * 2 + 1 + by_epoch)) + STREAM_AND_LOG_BYTES
+
+
+def default_name(preset_name: str, seed: int, quick: bool) -> str:
+    """Return `PRESET-seedN` (`PRESET-quick-seedN`), with what a run name cannot hold replaced by `-`."""
+    stem = re.sub(r"[^A-Za-z0-9._+=-]", "-", preset_name).lstrip("._+=-")[:150] or "run"
+    return f"{stem}-quick-seed{seed}" if quick else f"{stem}-seed{seed}"
+
+
+def create_run(
+    settings: Settings, preset_name: str, runs_dir: Path, name: str | None, command_line: str, *, quick: bool = False
+) -> RunDirectory:
+    """Check that the run can work here and create its directory.
+
+    A given name must be unused; without one it is the default name, numbered where that is taken. Raises DataError,
+    StorageError or RunDirectoryError, and leaves nothing behind then.
+    """
+    preflight([settings], runs_dir)
+    environment = _environment(preset_name, command_line, quick)
+    if name is not None:
+        return rundir.create(runs_dir, name, settings.to_dict(), environment)
+    wanted = default_name(preset_name, settings.train.seed, quick)
+    while True:
+        unused = rundir.unused_name(runs_dir, wanted)
+        try:
+            return rundir.create(runs_dir, unused, settings.to_dict(), environment)
+        except RunDirectoryError:
+            # Another shell may have taken the name between the look and the creation.
+            if not (runs_dir / unused).exists():
+                raise
+
+
+def _check_image_folder(data: DataSettings) -> None:
+    root = Path(data.root).expanduser()
+    wanted = "data.root must be a folder with train/CLASS/* and test/CLASS/* (or val)"
+    if not root.is_dir():
+        raise DataError(f"no image folder at {root.absolute()}: {wanted}; set it with --set data.root=FOLDER")
+    if not (root / "train").is_dir():
+        raise DataError(f"no folder train in {root.absolute()}: {wanted}")
+    if not (root / "test").is_dir() and not (root / "val").is_dir():
+        raise DataError(f"no folder test or val in {root.absolute()}: {wanted}")
+
+
+def _existing_ancestor(path: Path) -> Path:
+    return next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def _environment(preset_name: str, command_line: str, quick: bool) -> dict[str, Any]:
+    return {
+        "preset": preset_name,
+        "quick": quick,
+        "command_line": command_line,
+        "created": time.time(),
+        "hostname": socket.gethostname(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "domcli": __version__,
+        "torch": _version("torch"),
+        "torchvision": _version("torchvision"),
+        "git_commit": _git_commit(),
+    }
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """Return the commit of the current folder, `-dirty` after it when files differ from it; None outside of git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=GIT_SECONDS, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip() or None if answer.returncode == 0 else None

@@ -1,0 +1,11 @@
+"""One thread for tiny networks: threads gain nothing there, and tests run beside each other."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)

@@ -1,0 +1,59 @@
+"""The published networks: sizes, costs, any width and any square image."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from domcli.settings import ModelSettings
+from domcli.trainer.models import build
+
+
+def multiply_adds(network: nn.Module, size: int) -> int:
+    total = 0
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        assert isinstance(module, (nn.Conv2d, nn.Linear))
+        positions = output.shape[2] * output.shape[3] if output.dim() == 4 else 1
+        total += module.weight.numel() * positions
+
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            module.register_forward_hook(count)
+    network.eval()(torch.zeros(1, 3, size, size))
+    return total
+
+
+@pytest.mark.parametrize(("name", "count"), [("preactresnet18", 11_172_170), ("wideresnet34-10", 46_160_474)])
+def test_the_published_networks_have_the_published_size(name: str, count: int) -> None:
+    with torch.device("meta"):
+        network = build(ModelSettings(name=name), 3, 10)
+    assert sum(parameter.numel() for parameter in network.parameters()) == count
+
+
+def test_preactresnet18_costs_what_the_literature_says() -> None:
+    assert multiply_adds(build(ModelSettings(), 3, 10), 32) == pytest.approx(555.4e6, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["preactresnet18", "wideresnet34-10"])
+@pytest.mark.parametrize(("size", "channels", "classes"), [(8, 1, 10), (9, 3, 2), (28, 1, 7), (64, 3, 200)])
+def test_any_width_image_size_and_number_of_classes(name: str, size: int, channels: int, classes: int) -> None:
+    network = build(ModelSettings(name=name, width=3), channels, classes)
+    assert network(torch.rand(2, channels, size, size)).shape == (2, classes)
+
+
+def test_preactivation_order_and_the_final_batch_norm() -> None:
+    torch.manual_seed(0)
+    network = build(ModelSettings(width=4), 3, 10).eval()
+    with torch.no_grad():
+        for block in network.get_submodule("blocks"):
+            block.get_parameter("conv2.weight").zero_()
+        x = torch.rand(2, 3, 8, 8)
+        first = network.get_submodule("conv1")(x)
+        block = network.get_submodule("blocks.0")
+        assert torch.equal(block(first), first)  # an identity block passes its input on, not the activated one
+        halving = network.get_submodule("blocks.2")
+        activated = torch.relu(halving.get_submodule("bn1")(first))
+        assert torch.equal(halving(first), halving.get_submodule("shortcut")(activated))

@@ -1,0 +1,235 @@
+"""Launching without the command line: preflight, names, start, stop, resume."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from domcli import launch, process, rundir
+from domcli.errors import DataError, ProcessError, RunDirectoryError, StorageError
+from domcli.launch.prepare import checkpoint_bytes
+from domcli.rundir import RunDirectory
+from domcli.settings import Settings
+
+SLEEPER = (sys.executable, "-c", "import time; time.sleep(600)")
+REPORTER = (
+    sys.executable,
+    "-c",
+    "import os, sys; print(sys.argv[1:], os.getcwd(), os.environ['PYTHONUNBUFFERED'],"
+    " os.environ['THP_MEM_ALLOC_ENABLE'], os.environ['CUBLAS_WORKSPACE_CONFIG'],"
+    " os.getsid(0) == os.getpid(), sys.stdin.read() == '', file=sys.stderr)",
+)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    return launch.create_run(Settings(), "pgd-dom-re", tmp_path / "runs", None, "domcli run pgd-dom-re")
+
+
+@pytest.fixture
+def sleeper(run: RunDirectory):
+    """A run with a trainer that goes on for ever."""
+    trainer = launch.start(run, command=SLEEPER)
+    yield trainer
+    trainer.kill()
+    trainer.wait()
+
+
+def settings(**tables: dict[str, object]) -> Settings:
+    return Settings.model_validate(tables)
+
+
+def free(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12 - count, count))
+
+
+def test_names_count_up(tmp_path):
+    made = [
+        launch.create_run(Settings(), "a b", tmp_path, None, "", quick=quick).name for quick in (False, False, True)
+    ]
+    assert made == ["a-b-seed0", "a-b-seed0-2", "a-b-quick-seed0"]
+
+
+@pytest.mark.parametrize("preset", ["", "..", "-x", "é", "a" * 500, "a/b"])
+def test_default_names_are_always_allowed(preset):
+    assert rundir.NAME.fullmatch(launch.default_name(preset, 2**32 - 1, quick=True))
+
+
+def test_a_name_taken_between_the_look_and_the_creation_is_counted_up(tmp_path, monkeypatch):
+    looks = iter(["x-seed0", "x-seed0-2"])
+    monkeypatch.setattr(rundir, "unused_name", lambda *_: next(looks))
+    (tmp_path / "x-seed0").mkdir()
+    assert launch.create_run(Settings(), "x", tmp_path, None, "").name == "x-seed0-2"
+
+
+def test_an_explicit_name_is_kept_or_refused(tmp_path):
+    assert launch.create_run(Settings(), "x", tmp_path, "mine", "").name == "mine"
+    with pytest.raises(RunDirectoryError, match="'mine' exists"):
+        launch.create_run(Settings(), "x", tmp_path, "mine", "")
+
+
+def test_environment_says_what_ran(run):
+    environment = run.read_environment()
+    assert environment["command_line"] == "domcli run pgd-dom-re"
+    assert environment["preset"] == "pgd-dom-re"
+    assert environment["hostname"] == socket.gethostname()
+    assert environment["python"] == sys.version.split()[0]
+    assert environment["torch"]
+    assert "git_commit" in environment
+
+
+def test_checkpoints_are_estimated_from_the_network():
+    weights = 11.2e6 * 4
+    assert checkpoint_bytes(settings(checkpoint={"every": 0})) == pytest.approx(5 * weights + 1e6)
+    assert checkpoint_bytes(settings(checkpoint={"every": 10})) == pytest.approx(25 * weights + 1e6)
+    narrow = settings(model={"width": 16}, checkpoint={"every": 0})
+    assert checkpoint_bytes(narrow) == pytest.approx(5 * weights / 16 + 1e6)
+    assert checkpoint_bytes(settings(model={"name": "wideresnet34-10"})) > 4 * checkpoint_bytes(Settings())
+
+
+def test_a_disk_that_is_too_small_is_refused_with_both_sizes(tmp_path, monkeypatch):
+    free(monkeypatch, 700_000_000)
+    with pytest.raises(StorageError, match=r"needs about 1\.1 GB .* has 700 MB free.*checkpoint\.every=0"):
+        launch.create_run(Settings(), "x", tmp_path / "runs", None, "")
+    assert list(tmp_path.iterdir()) == []
+    launch.preflight([settings(checkpoint={"every": 0})], tmp_path)
+    with pytest.raises(StorageError, match="these 4 runs need about 900 MB"):
+        launch.preflight([settings(checkpoint={"every": 0})] * 4, tmp_path)
+
+
+def test_a_folder_without_permission_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != tmp_path)
+    with pytest.raises(StorageError, match=f"{tmp_path} is not writable"):
+        launch.preflight([Settings()], tmp_path / "runs")
+
+
+def test_image_folders_are_looked_at(tmp_path):
+    folder = settings(data={"dataset": "imagefolder", "root": str(tmp_path / "images")})
+    with pytest.raises(DataError, match="no image folder at"):
+        launch.preflight([folder], tmp_path)
+    (tmp_path / "images" / "train").mkdir(parents=True)
+    with pytest.raises(DataError, match="no folder test or val"):
+        launch.preflight([folder], tmp_path)
+    (tmp_path / "images" / "val").mkdir()
+    launch.preflight([folder], tmp_path)
+    (tmp_path / "images" / "train").rmdir()
+    with pytest.raises(DataError, match="no folder train"):
+        launch.preflight([folder], tmp_path)
+
+
+def test_a_trainer_gets_a_session_of_its_own_and_the_log(run, tmp_path, monkeypatch):
+    monkeypatch.delenv("THP_MEM_ALLOC_ENABLE", raising=False)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    run.log.write_text("before\n")
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    launch.start(run, "cuda:1", folder=folder, command=REPORTER).wait()
+    arguments = [str(run.path), "--device", "cuda:1"]
+    assert run.log.read_text() == f"before\n{arguments} {folder} 1 1 :16:8 True True\n"
+
+
+def test_process_json_identifies_the_trainer(run, sleeper):
+    identity = run.read_process()
+    assert identity.pid == sleeper.pid
+    assert process.liveness(identity) == "alive"
+    assert identity.launched >= identity.start_time - process.START_TOLERANCE
+    assert identity.cwd == str(Path.cwd())
+
+
+def test_a_second_trainer_is_refused(run, sleeper):
+    for attempt in (launch.start, launch.resume):
+        with pytest.raises(ProcessError, match=f"already has a trainer \\(process {sleeper.pid}\\)"):
+            attempt(run, command=SLEEPER)
+
+
+def test_a_trainer_that_only_the_lock_tells_of_is_refused(run):
+    with run.lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ProcessError, match="started by hand or on another machine"):
+            launch.start(run, command=SLEEPER)
+    assert run.read_process() is None
+
+
+def test_a_run_of_another_host_is_left_alone(run):
+    identity = process.identify()
+    run.write_process(msgspec.structs.replace(identity, host="other-host"))
+    with pytest.raises(ProcessError, match="launched on other-host and may still run there"):
+        launch.resume(run, command=SLEEPER)
+    with pytest.raises(ProcessError, match="stop it there"):
+        launch.stop(run)
+
+
+def test_a_recycled_pid_is_never_signalled(run):
+    own = process.identify()
+    run.write_process(msgspec.structs.replace(own, start_time=own.start_time - 1000))
+    with pytest.raises(ProcessError, match="no trainer to stop"):
+        launch.kill(run)
+
+
+def test_stop_ends_the_trainer(run, sleeper):
+    launch.stop(run)
+    assert sleeper.wait() == -signal.SIGTERM
+
+
+def test_kill_ends_the_trainer(run, sleeper):
+    launch.kill(run)
+    assert sleeper.wait() == -signal.SIGKILL
+
+
+def test_a_trainer_that_does_not_stop_is_told(run):
+    ignoring = "import signal, sys, time; signal.signal(15, signal.SIG_IGN); print('ready'); time.sleep(600)"
+    trainer = launch.start(run, command=(sys.executable, "-c", ignoring))
+    while "ready" not in run.log.read_text():
+        assert trainer.poll() is None
+    try:
+        with pytest.raises(ProcessError, match="has not stopped within 0 s; kill it with domcli stop --kill"):
+            launch.stop(run, timeout=0)
+    finally:
+        trainer.kill()
+        trainer.wait()
+
+
+def test_a_run_that_was_never_launched_cannot_be_stopped(run):
+    with pytest.raises(ProcessError, match="has not been launched"):
+        launch.stop(run)
+
+
+def test_resume_begins_in_the_folder_of_the_first_launch(run, tmp_path, monkeypatch):
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    monkeypatch.chdir(first)
+    launch.start(run, command=REPORTER).wait()
+    monkeypatch.chdir(second)
+    launch.resume(run, command=REPORTER).wait()
+    assert [f" {first} " in line for line in run.log.read_text().splitlines()] == [True, True]
+    assert run.read_process().cwd == str(first)
+    first.rmdir()
+    launch.resume(run, command=REPORTER).wait()
+    assert f" {second} " in run.log.read_text().splitlines()[-1]
+
+
+def test_a_trainer_that_cannot_start_is_one_sentence(run):
+    with pytest.raises(ProcessError, match="cannot start the trainer"):
+        launch.start(run, command=("/nonexistent/python",))
+
+
+def test_a_trainer_whose_identity_cannot_be_written_is_not_left_alone(run, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    started = []
+    monkeypatch.setattr(RunDirectory, "write_process", full)
+    original = process.identify
+    monkeypatch.setattr(process, "identify", lambda pid: started.append(original(pid)) or started[0])
+    with pytest.raises(StorageError, match="No space left"):
+        launch.start(run, command=SLEEPER)
+    assert process.liveness(started[0]) == "gone"

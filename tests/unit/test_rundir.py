@@ -1,0 +1,355 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from samples import any_settings
+
+from domcli import rundir
+from domcli.errors import RunDirectoryError, StorageError
+from domcli.process import ProcessIdentity
+from domcli.rundir import RESERVE_BYTES, RunDirectory, create, discard, find, list_runs, replace_text, unused_name
+from domcli.settings import Settings
+
+TABLES: dict[str, Any] = {"train": {"epochs": 3, "max_lr": 0.1}}
+
+
+def make(runs: Path, name: str, age: int = 0) -> RunDirectory:
+    """Create a run as if `age` seconds ago."""
+    run = create(runs, name, TABLES, {"python": "3"})
+    os.utime(run.settings, (1_000_000 - age, 1_000_000 - age))
+    return run
+
+
+def refuse(code: int) -> Any:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_a_new_run_is_whole(tmp_path: Path) -> None:
+    run = make(tmp_path / "runs", "pgd-dom-re-0")
+    assert run.path == tmp_path / "runs" / "pgd-dom-re-0"
+    assert run.name == "pgd-dom-re-0"
+    assert run.read_settings() == TABLES
+    assert run.read_environment() == {"python": "3"}
+    assert run.read_process() is None
+    assert run.events.read_bytes() == b""
+    assert run.checkpoints.is_dir()
+    assert run.reserve.stat().st_size == RESERVE_BYTES
+    assert leftovers(tmp_path / "runs") == [
+        "pgd-dom-re-0",
+        "pgd-dom-re-0/.reserve",
+        "pgd-dom-re-0/checkpoints",
+        "pgd-dom-re-0/environment.json",
+        "pgd-dom-re-0/events.jsonl",
+        "pgd-dom-re-0/settings.toml",
+    ]
+
+
+def test_files_have_the_names_of_the_design(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "a")
+    paths = (run.settings, run.environment, run.process, run.events, run.log, run.checkpoints, run.memorization)
+    assert [path.name for path in paths] == [
+        "settings.toml",
+        "environment.json",
+        "process.json",
+        "events.jsonl",
+        "trainer.log",
+        "checkpoints",
+        "memorization.npy",
+    ]
+    assert run.checkpoint("best") == tmp_path / "a" / "checkpoints" / "best.safetensors"
+
+
+def test_others_may_read_a_run(tmp_path: Path) -> None:
+    run = make(tmp_path, "a")
+    assert run.path.stat().st_mode & 0o777 == 0o755
+    assert run.settings.stat().st_mode & 0o777 == 0o644
+
+
+@settings(max_examples=20)
+@given(any_settings())
+def test_settings_are_read_as_they_were_written(experiment: Settings) -> None:
+    with TemporaryDirectory() as folder:
+        run = create(Path(folder), "a", experiment.to_dict(), {})
+        assert run.read_settings() == experiment.to_dict()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", ".new-a", "-a", "a/b", "a b", "a\n", "ä", "a" * 201, "../a"])
+def test_a_bad_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RunDirectoryError, match="is not a run name"):
+        create(tmp_path / "runs", name, TABLES, {})
+    assert leftovers(tmp_path) == []
+
+
+def test_a_taken_name_is_refused_and_the_run_untouched(tmp_path: Path) -> None:
+    run = make(tmp_path, "a")
+    run.events.write_text("precious")
+    with pytest.raises(RunDirectoryError, match=r"a run named 'a' exists in .*; choose another --name"):
+        make(tmp_path, "a")
+    assert run.events.read_text() == "precious"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_name_taken_meanwhile_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled = rundir._fill
+
+    def fill_while_another_is_quicker(run: RunDirectory, *content: Any) -> None:
+        filled(run, *content)
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / "settings.toml").touch()
+
+    monkeypatch.setattr(rundir, "_fill", fill_while_another_is_quicker)
+    with pytest.raises(RunDirectoryError, match="a run named 'a' exists"):
+        create(tmp_path, "a", TABLES, {})
+    assert leftovers(tmp_path) == ["a", "a/settings.toml"]
+
+
+def test_a_file_in_the_way_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("not a folder")
+    for runs in (tmp_path / "runs", tmp_path / "runs" / "deeper"):
+        with pytest.raises(StorageError, match=rf"cannot create a run in {runs}: .*; choose another --runs-dir"):
+            create(runs, "a", TABLES, {})
+    assert (tmp_path / "runs").read_text() == "not a folder"
+
+
+def test_a_read_only_folder_is_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rundir.tempfile, "mkdtemp", refuse(errno.EROFS))
+    with pytest.raises(StorageError, match="Read-only file system"):
+        create(tmp_path / "new" / "runs", "a", TABLES, {})
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace", "write_bytes", "rename"])
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    monkeypatch.setattr(os if step == "fsync" else Path, step, refuse(errno.ENOSPC))
+    with pytest.raises(StorageError, match=r"cannot create a run in .*: No space left on device"):
+        create(tmp_path / "new" / "runs", "a", TABLES, {})
+    assert leftovers(tmp_path) == []
+
+
+def test_a_full_disk_leaves_other_runs_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path / "runs", "a")
+    before = leftovers(tmp_path)
+    monkeypatch.setattr(os, "fsync", refuse(errno.ENOSPC))
+    with pytest.raises(StorageError):
+        create(tmp_path / "runs", "b", TABLES, {})
+    assert leftovers(tmp_path) == before
+
+
+def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        create(tmp_path / "runs", "a", TABLES, {})
+    assert leftovers(tmp_path) == []
+
+
+def test_an_unused_name_is_the_next_in_line(tmp_path: Path) -> None:
+    assert unused_name(tmp_path / "runs", "a") == "a"
+    make(tmp_path, "a")
+    assert unused_name(tmp_path, "a") == "a-2"
+    make(tmp_path, "a-2")
+    assert unused_name(tmp_path, "a") == "a-3"
+    assert unused_name(tmp_path, "b") == "b"
+
+
+def test_a_discarded_run_is_gone_and_the_others_are_not(tmp_path: Path) -> None:
+    kept = make(tmp_path, "kept")
+    discard(make(tmp_path, "gone"))
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    assert kept.settings.is_file()
+
+
+def test_what_cannot_be_removed_is_no_run_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rundir.shutil, "rmtree", lambda *_, **__: None)
+    discard(make(tmp_path, "a"))
+    assert list_runs(tmp_path) == []
+    discard(make(tmp_path, "a"))
+    assert list_runs(tmp_path) == []
+
+
+def test_discarding_in_a_read_only_folder_is_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make(tmp_path, "a")
+    monkeypatch.setattr(Path, "rename", refuse(errno.EROFS))
+    with pytest.raises(StorageError, match=rf"cannot remove {run.path}: Read-only file system"):
+        discard(run)
+    assert run.settings.is_file()
+
+
+def test_runs_are_listed_oldest_first(tmp_path: Path) -> None:
+    make(tmp_path, "b", age=10)
+    make(tmp_path, "a", age=20)
+    make(tmp_path, "d", age=30)
+    make(tmp_path, "c", age=30)
+    assert [run.name for run in list_runs(tmp_path)] == ["c", "d", "a", "b"]
+
+
+def test_only_runs_are_listed(tmp_path: Path) -> None:
+    make(tmp_path, "a")
+    (tmp_path / "notes.txt").write_text("notes")
+    (tmp_path / "data" / "train").mkdir(parents=True)
+    (tmp_path / ".new-abc").mkdir()
+    (tmp_path / ".new-abc" / "settings.toml").touch()
+    assert [run.name for run in list_runs(tmp_path)] == ["a"]
+
+
+def test_a_run_that_lost_its_settings_is_still_listed(tmp_path: Path) -> None:
+    make(tmp_path, "a").settings.unlink()
+    assert [run.name for run in list_runs(tmp_path)] == ["a"]
+
+
+def test_without_a_folder_there_are_no_runs(tmp_path: Path) -> None:
+    assert list_runs(tmp_path / "runs") == []
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("not a folder")
+    with pytest.raises(RunDirectoryError, match=r"cannot list .*runs: Not a directory"):
+        list_runs(tmp_path / "runs")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [("pgd-dom-re", "pgd-dom-re"), ("pgd-dom-re-2", "pgd-dom-re-2"), ("n", "natural"), ("natural", "natural")],
+)
+def test_a_run_is_found_by_name_or_unique_beginning(tmp_path: Path, wanted: str, name: str) -> None:
+    for each in ("pgd-dom-re", "pgd-dom-re-2", "natural"):
+        make(tmp_path, each)
+    assert find(tmp_path, wanted).path == tmp_path / name
+
+
+def test_a_run_is_found_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make(tmp_path / "elsewhere", "a")
+    assert find(tmp_path / "runs", str(run.path)).path == run.path
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert find(tmp_path / "runs", "a").path == run.path
+    assert find(tmp_path / "runs", "./a/").path == run.path
+
+
+def test_a_name_in_the_runs_folder_comes_before_a_folder_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = make(tmp_path / "runs", "a")
+    make(tmp_path / "here", "a")
+    monkeypatch.chdir(tmp_path / "here")
+    assert find(tmp_path / "runs", "a").path == wanted.path
+
+
+def test_an_ambiguous_beginning_names_the_runs(tmp_path: Path) -> None:
+    make(tmp_path, "pgd-0", age=1)
+    make(tmp_path, "pgd-1")
+    with pytest.raises(RunDirectoryError, match="'pgd' fits several runs: pgd-0, pgd-1; give more of the name"):
+        find(tmp_path, "pgd")
+
+
+def test_an_unknown_name_says_what_is_there(tmp_path: Path) -> None:
+    with pytest.raises(RunDirectoryError, match=r"no run named 'x' in .*; there are no runs"):
+        find(tmp_path / "runs", "x")
+    for number in range(7):
+        make(tmp_path, f"run-{number}", age=7 - number)
+    with pytest.raises(RunDirectoryError, match="it has run-0, run-1, run-2, run-3, run-4 and 2 more"):
+        find(tmp_path, "x")
+
+
+@given(st.text(max_size=300))
+def test_whatever_is_looked_for_is_found_or_not(wanted: str) -> None:
+    with pytest.raises(RunDirectoryError):
+        find(Path("/nonexistent"), f"/nonexistent/{wanted}")
+
+
+def test_a_name_too_long_for_a_file_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(RunDirectoryError, match="no run named"):
+        find(tmp_path, "a" * 5000)
+
+
+@pytest.mark.parametrize("content", [b"[train", b"\xff", None])
+def test_damaged_settings_are_an_error_with_the_file(tmp_path: Path, content: bytes | None) -> None:
+    run = make(tmp_path, "a")
+    if content is None:
+        run.settings.unlink()
+    else:
+        run.settings.write_bytes(content)
+    with pytest.raises(RunDirectoryError, match=rf"cannot read {run.settings}: "):
+        run.read_settings()
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[1]", None])
+def test_a_damaged_environment_is_empty(tmp_path: Path, content: bytes | None) -> None:
+    run = make(tmp_path, "a")
+    if content is None:
+        run.environment.unlink()
+    else:
+        run.environment.write_bytes(content)
+    assert run.read_environment() == {}
+
+
+def test_the_environment_is_added_to(tmp_path: Path) -> None:
+    run = make(tmp_path, "a")
+    run.update_environment({"device": "cpu"})
+    run.update_environment({"device": "cuda", "torch": "2"})
+    assert json.loads(run.environment.read_text()) == {"python": "3", "device": "cuda", "torch": "2"}
+
+
+def test_the_process_is_read_as_written(tmp_path: Path) -> None:
+    run = make(tmp_path, "a")
+    identity = ProcessIdentity(pid=42, start_time=10.5, host="here", cwd="/tmp", launched=10.25)
+    run.write_process(identity)
+    assert run.read_process() == identity
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"\xff",
+        b'{"pid":1,"start_time":0,"host":"\xff","cwd":"/"}',
+        b'{"pid":-1,"start_time":0,"host":"a","cwd":"/"}',
+        b'{"pid":"1","start_time":0,"host":"a","cwd":"/"}',
+    ],
+)
+def test_a_damaged_process_is_none(tmp_path: Path, content: bytes) -> None:
+    run = make(tmp_path, "a")
+    run.process.write_bytes(content)
+    assert run.read_process() is None
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace", "chmod"])
+def test_a_failed_replacement_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    path = tmp_path / "a.json"
+    replace_text(path, "old")
+    monkeypatch.setattr(os if step == "fsync" else Path, step, refuse(errno.ENOSPC))
+    with pytest.raises(OSError, match="No space left"):
+        replace_text(path, "new")
+    assert path.read_text() == "old"
+    assert leftovers(tmp_path) == ["a.json"]
+
+
+def test_a_replacement_is_on_disk_before_it_has_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.json"
+    replace_text(path, "old")
+    seen: list[tuple[str, str]] = []
+
+    def look(_: int) -> None:
+        (aside,) = (file for file in tmp_path.iterdir() if file != path)
+        seen.append((path.read_text(), aside.read_text()))
+
+    monkeypatch.setattr(os, "fsync", look)
+    replace_text(path, "new")
+    assert seen == [("old", "new")]
+    assert path.read_text() == "new"
