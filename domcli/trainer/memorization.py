@@ -121,5 +121,5 @@ class LossArchive:
 
     def keep(self, epoch: int, losses: Tensor) -> None:
         """Write the row of an epoch (from 0)."""
-        self._rows[epoch] = losses.cpu().numpy().astype(np.float16)
+        self._rows[epoch] = losses.half().cpu().numpy()
         self._rows.flush()

@@ -17,9 +17,11 @@ from domcli import presets, rundir
 from domcli.events import AnyEvent
 from domcli.rundir import RunDirectory
 from domcli.settings import Settings
-from domcli.stream import EventReader
+from domcli.stream import EventReader, EventWriter
 from domcli.trainer import data
+from domcli.trainer.loop import train
 from domcli.trainer.state import Training
+from domcli.trainer.stop import StopFlag
 
 TINY = (
     "data.train_images=70",
@@ -98,3 +100,13 @@ def lasting(run: RunDirectory) -> list[dict[str, Any]]:
     found = [json.loads(line) for line in run.events.read_bytes().splitlines()]
     epochs = {event["epoch"]: event for event in found if event["kind"] == "epoch"}
     return [{key: value for key, value in epochs[e].items() if key not in VOLATILE} for e in sorted(epochs)]
+
+
+def train_here(run: RunDirectory, stop: StopFlag | None = None) -> list[AnyEvent]:
+    """Train a run inside this process and return all its events."""
+    writer = EventWriter(run.events)
+    try:
+        train(run, presets.from_run(run), "cpu", writer, stop or StopFlag())
+    finally:
+        writer.close()
+    return events(run)

@@ -1,0 +1,135 @@
+"""Interrupted runs: whatever ends a trainer, the resumed run gives the epochs of one never interrupted."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+
+from domcli.events import AnyEvent, EpochEnd, Failed, Finished, Progress, Started, Stopped
+from domcli.rundir import RunDirectory
+from domcli.runstate import fold
+from domcli.trainer.report import ProgressReporter
+from domcli.trainer.stop import StopFlag, StopRequested
+
+SLOW = ("train.epochs=4", "data.train_images=1000", "model.width=8", "attack.steps=4", "dom.threshold=3")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    run = tiny.make_run(tmp_path_factory.mktemp("undisturbed"), "pgd-dom-augmix", *SLOW)
+    assert isinstance(tiny.finish(run)[-1], Finished)
+    return run
+
+
+def in_the_middle_of(epoch: int) -> tiny.Callable[[list[AnyEvent]], bool]:
+    def reached(events: list[AnyEvent]) -> bool:
+        steps = [event for event in tiny.of_kind(events, Progress) if event.epoch == epoch and event.phase == "train"]
+        return bool(steps) and steps[-1].step < steps[-1].steps
+
+    return reached
+
+
+def test_killed_in_the_middle_of_an_epoch(undisturbed: RunDirectory, tmp_path: Path) -> None:
+    run = tiny.make_run(tmp_path, "pgd-dom-augmix", *SLOW)
+    assert tiny.interrupt(run, in_the_middle_of(3), signal.SIGKILL) == -signal.SIGKILL
+    with run.events.open("ab") as stream:
+        stream.write(b'{"kind":"epoch","half a li')  # what a crash in the middle of a write leaves
+    events = tiny.finish(run)
+    started = tiny.of_kind(events, Started)
+    assert [(event.epoch, event.step) for event in started] == [(0, 0), (2, 0)]
+    assert tiny.lasting(run) == tiny.lasting(undisturbed)
+    state = fold(events)
+    assert [epoch.epoch for epoch in state.epochs] == [1, 2, 3, 4]
+    assert isinstance(state.closing, Finished)
+
+
+def test_stopped_in_the_middle_of_an_epoch_goes_on_from_that_step(undisturbed: RunDirectory, tmp_path: Path) -> None:
+    run = tiny.make_run(tmp_path, "pgd-dom-augmix", *SLOW)
+    assert tiny.interrupt(run, in_the_middle_of(3), signal.SIGTERM) == 3
+    stopped = tiny.events(run)[-1]
+    assert isinstance(stopped, Stopped)
+    assert "SIGTERM" in stopped.reason
+    assert stopped.epoch == 2
+    assert stopped.step > 0
+    events = tiny.finish(run)
+    assert (tiny.of_kind(events, Started)[-1].epoch, tiny.of_kind(events, Started)[-1].step) == (2, stopped.step)
+    assert tiny.lasting(run) == tiny.lasting(undisturbed)
+
+
+def test_stopped_during_the_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = tiny.make_run(tmp_path, "fgsm-dom-re", name="reference")
+    tiny.train_here(reference)
+    run, stop = tiny.make_run(tmp_path, "fgsm-dom-re"), StopFlag()
+
+    def ask_in_the_second_evaluation(self: ProgressReporter, done: int, batches: int) -> None:
+        if len(tiny.of_kind(tiny.events(run), EpochEnd)) == 1:
+            stop.reason = "asked to by a test"
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ProgressReporter, "after_batch", ask_in_the_second_evaluation)
+        with pytest.raises(StopRequested):
+            tiny.train_here(run, stop)
+    stopped = tiny.events(run)[-1]
+    assert isinstance(stopped, Stopped)
+    assert (stopped.epoch, stopped.step) == (1, 3)
+    tiny.train_here(run)
+    assert tiny.lasting(run) == tiny.lasting(reference)
+
+
+def test_the_best_of_before_is_not_overwritten_by_a_worse_epoch_after(tmp_path: Path) -> None:
+    run, stop = tiny.make_run(tmp_path, "natural-dom-re"), StopFlag()
+    tiny.train_here(run)
+    finished = tiny.events(run)
+    assert tiny.train_here(run, stop)[len(finished) :][-1].seconds == finished[-1].seconds
+    assert fold(tiny.events(run)).best == fold(finished).best
+
+
+def test_a_second_trainer_is_refused_and_disturbs_nothing(tmp_path: Path) -> None:
+    run = tiny.make_run(tmp_path, "pgd-dom-augmix", *SLOW)
+    first = tiny.start(run)
+    try:
+        while not tiny.of_kind(tiny.events(run), Started):
+            assert first.poll() is None, run.log.read_text()
+        owner = run.process.read_bytes()
+        assert tiny.start(run).wait(timeout=60) == 2
+        assert run.process.read_bytes() == owner
+        assert first.poll() is None
+        assert "another trainer is at work" in run.log.read_text()
+        assert not tiny.of_kind(tiny.events(run), Failed)
+    finally:
+        first.kill()
+        first.wait()
+
+
+def test_a_device_that_is_not_there_is_refused_with_a_closing_event(tmp_path: Path) -> None:
+    run = tiny.make_run(tmp_path, "natural-dom-re")
+    assert tiny.start(run, device="cuda:99").wait(timeout=120) == 2
+    (closing,) = tiny.events(run)
+    assert isinstance(closing, Failed)
+    assert closing.cause == "refused"
+    assert "cuda:99" in closing.reason
+
+
+def test_files_that_cannot_be_written_end_the_run_with_that_reason(tmp_path: Path) -> None:
+    run = tiny.make_run(tmp_path, "natural-dom-re")
+    limit = 100_000  # bytes a file may have: the stream fits, a checkpoint does not
+    with run.log.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "domcli.trainer", str(run.path), "--device", "cpu"],
+            stdout=log,
+            stderr=log,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        )
+    assert process.wait(timeout=120) == 1
+    closing = tiny.events(run)[-1]
+    assert isinstance(closing, Failed)
+    assert closing.cause == "storage"
+    assert "checkpoint" in closing.reason
+    assert [path.name for path in run.checkpoints.iterdir()] == []
+    assert isinstance(tiny.finish(run)[-1], Finished)
