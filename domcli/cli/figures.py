@@ -1,4 +1,4 @@
-"""How figures are written for people: percent with two decimals, losses in five characters, times, counts, sizes."""
+"""How figures are written for people: percent with two decimals, losses in five characters, times, counts."""
 
 from __future__ import annotations
 
@@ -41,12 +41,3 @@ def duration(seconds: float | None) -> str:
 def seconds(value: float) -> str:
     """Return seconds: one decimal under 100, none above."""
     return f"{value:.1f}" if value < 100 else f"{value:.0f}"
-
-
-def size(count_of_bytes: float) -> str:
-    """Return a size in decimal units."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count_of_bytes < 1000:
-            return f"{count_of_bytes:.0f} {unit}" if unit == "bytes" else f"{count_of_bytes:.1f} {unit}"
-        count_of_bytes /= 1000
-    return f"{count_of_bytes:.1f} TB"

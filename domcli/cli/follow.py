@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -93,8 +94,6 @@ def follow(run: RunDirectory, trainer: subprocess.Popen[bytes], view: View, inte
 
 def make_view(run: RunDirectory) -> View:
     """Return the live view if stderr is a terminal that can show it, else plain lines."""
-    import os
-
     from domcli.presets import from_run
 
     settings = from_run(run)

@@ -29,7 +29,7 @@ def resume(
             output.json_data([summary(read_run(directory))])
         return
     with Interrupts() as interrupts:
-        outcome = watch(directory, launch.resume(directory, device), interrupts)
+        outcome = watch(directory, lambda: launch.resume(directory, device), interrupts)
     if outcome.ending == "refused":
         raise ProcessError(str(outcome.reason))
     if as_json:

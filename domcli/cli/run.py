@@ -150,7 +150,7 @@ def _run_one(one: Planned, launch: Launch, interrupts: Interrupts) -> Outcome:
     made = [folder for folder in (launch.runs_dir, *launch.runs_dir.parents) if not folder.exists()]
     directory = _create(one, launch)
     try:
-        outcome = watch(directory, start(directory, launch.device), interrupts)
+        outcome = watch(directory, lambda: start(directory, launch.device), interrupts)
         if outcome.ending == "refused":
             raise ProcessError(str(outcome.reason))
     except DomcliError:

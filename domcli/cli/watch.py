@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from domcli.cli import output
@@ -16,11 +17,13 @@ RUN_FAILED = 1
 LOG_LINES = 10
 
 
-def watch(run: RunDirectory, trainer: subprocess.Popen[bytes], interrupts: Interrupts) -> Outcome:
-    """Follow the trainer to its end, then say on stderr what went wrong, if anything did."""
+def watch(run: RunDirectory, start: Callable[[], subprocess.Popen[bytes]], interrupts: Interrupts) -> Outcome:
+    """Start the trainer and follow it to its end, then say on stderr what went wrong, if anything did."""
     from domcli.cli.follow import follow, make_view
 
-    outcome = follow(run, trainer, make_view(run), interrupts)
+    # The view comes first: settings that cannot be read are found before anything runs.
+    view = make_view(run)
+    outcome = follow(run, start(), view, interrupts)
     if outcome.ending == "refused":
         return outcome
     if interrupts.count:

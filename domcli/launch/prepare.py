@@ -41,10 +41,11 @@ def preflight(experiments: Sequence[Settings], runs_dir: Path) -> None:
     needed = sum(checkpoint_bytes(settings) for settings in experiments)
     free = shutil.disk_usage(folder).free
     if needed > free:
+        fewer = ", or keep fewer with --set checkpoint.every=0" if any(map(_checkpoints_by_epoch, experiments)) else ""
         runs = "this run needs" if len(experiments) == 1 else f"these {len(experiments)} runs need"
         raise StorageError(
-            f"{runs} about {_size(needed)} for checkpoints, and {folder} has {_size(free)} free; "
-            "free some space, choose another --runs-dir, or keep fewer with --set checkpoint.every=0"
+            f"{runs} about {_size(needed)} for checkpoints, and {folder} has {_size(free)} free; free some space or "
+            f"choose another --runs-dir{fewer}"
         )
 
 
@@ -56,9 +57,7 @@ def checkpoint_bytes(settings: Settings) -> int:
     """
     parameters = PARAMETERS_AT_WIDTH_64[settings.model.name] * (settings.model.width / 64) ** 2
     weights = parameters * BYTES_A_PARAMETER
-    every = settings.checkpoint.every
-    by_epoch = settings.train.epochs // every if every else 0
-    return int(weights * (2 * 2 + 1 + by_epoch)) + STREAM_AND_LOG_BYTES
+    return int(weights * (2 * 2 + 1 + _checkpoints_by_epoch(settings))) + STREAM_AND_LOG_BYTES
 
 
 def default_name(preset_name: str, seed: int, quick: bool) -> str:
@@ -99,6 +98,11 @@ def _check_image_folder(data: DataSettings) -> None:
         raise DataError(f"no folder train in {root.absolute()}: {wanted}")
     if not (root / "test").is_dir() and not (root / "val").is_dir():
         raise DataError(f"no folder test or val in {root.absolute()}: {wanted}")
+
+
+def _checkpoints_by_epoch(settings: Settings) -> int:
+    every = settings.checkpoint.every
+    return settings.train.epochs // every if every else 0
 
 
 def _existing_ancestor(path: Path) -> Path:

@@ -101,7 +101,10 @@ def test_a_disk_that_is_too_small_is_refused_with_both_sizes(tmp_path, monkeypat
         launch.create_run(Settings(), "x", tmp_path / "runs", None, "")
     assert list(tmp_path.iterdir()) == []
     launch.preflight([settings(checkpoint={"every": 0})], tmp_path)
-    with pytest.raises(StorageError, match="these 4 runs need about 900 MB"):
+    with pytest.raises(
+        StorageError,
+        match=r"these 4 runs need about 900 MB [^,]*, and [^,]*; free some space or choose another --runs-dir$",
+    ):
         launch.preflight([settings(checkpoint={"every": 0})] * 4, tmp_path)
 
 

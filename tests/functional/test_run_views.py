@@ -1,0 +1,204 @@
+"""`domcli runs`, `show`, `logs`, `stop`, on runs that were written by the fake trainer or by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from domcli import rundir
+from domcli.rundir import RunDirectory
+from domcli.settings import Settings
+
+SHORT = ("run", "pgd-dom-re", "--set", "train.epochs=4")
+NAME = "pgd-dom-re-seed0"
+
+
+@pytest.fixture
+def finished(cli, tmp_path: Path) -> RunDirectory:
+    """A finished run of four epochs."""
+    assert cli(*SHORT, scenario="finish").returncode == 0
+    return RunDirectory(tmp_path / "runs" / NAME)
+
+
+@pytest.fixture
+def queued(tmp_path: Path) -> RunDirectory:
+    """A run that was created and never launched."""
+    return rundir.create(tmp_path / "runs", "queued-run", Settings().to_dict(), {"preset": "pgd-dom-re"})
+
+
+def test_an_empty_folder_teaches(cli):
+    done = cli("runs")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "no runs yet in runs; start one with: domcli run pgd-dom-re --quick\n"
+    assert cli.json("runs", "--json") == []
+
+
+@pytest.mark.usefixtures("queued")
+def test_runs_lists_state_progress_and_accuracies(cli, finished):
+    table = cli("runs").stdout
+    rows = {line.split()[0]: line.split() for line in table.splitlines() if line.strip()}
+    assert rows[NAME] == [NAME, "finished", "4/4", "32.00", "31.00", "cpu", "-"]
+    assert rows["queued-run"] == ["queued-run", "queued", "0/200", "-", "-", "-", "-"]
+    found = {one["name"]: one for one in cli.json("runs", "--json")}
+    assert found["queued-run"]["state"] == "queued"
+    assert found["queued-run"]["epochs"] == 200
+    assert found["queued-run"]["best"] is None
+    assert found[NAME] == {
+        "name": NAME,
+        "state": "finished",
+        "preset": "pgd-dom-re",
+        "seed": 0,
+        "epoch": 4,
+        "epochs": 4,
+        "path": str(finished.path),
+        "device": "cpu",
+        "best": {"epoch": 2, "natural_accuracy": 0.52, "pgd_accuracy": 0.32, "one_step_accuracy": None},
+        "last": {"epoch": 4, "natural_accuracy": 0.54, "pgd_accuracy": 0.31, "one_step_accuracy": None},
+        "memorization": {
+            "high_confidence": 204,
+            "original": 200,
+            "transformed": 4,
+            "removed": 150,
+            "augmented": 0,
+        },
+        "seconds": 10.0,
+        "remaining_seconds": None,
+        "reason": None,
+        "problem": None,
+    }
+
+
+def test_damaged_runs_are_rows_with_their_problem(cli, finished, queued):
+    finished.events.write_bytes(finished.events.read_bytes() + b"not an event\n")
+    queued.settings.write_text("[train\n")
+    (queued.path.parent / "plots").mkdir()
+    found = {one["name"]: one["problem"] for one in cli.json("runs", "--json")}
+    assert sorted(found) == [NAME, "queued-run"]
+    assert "events.jsonl, line" in found[NAME]
+    assert "cannot read" in found["queued-run"]
+    table = cli("runs")
+    assert table.returncode == 0
+    assert "not an event" in " ".join(table.stdout.split())
+
+
+@pytest.mark.usefixtures("finished")
+def test_show_tells_what_differs_from_the_defaults(cli):
+    text = cli("show", "pgd").stdout
+    changed = text.partition("settings that differ from the defaults\n")[2].partition("\n\n")[0]
+    assert changed == "  train.epochs = 4"
+    assert "preset: pgd-dom-re" in text
+    assert [line.split()[0] for line in text.splitlines()[-4:]] == ["1", "2", "3", "4"]
+
+
+def test_show_as_json_has_settings_epochs_and_checkpoints(cli, finished):
+    found = cli.json("show", str(finished.path), "--json")
+    assert found["settings"]["train"]["epochs"] == 4
+    assert found["environment"]["preset"] == "pgd-dom-re"
+    assert [epoch["epoch"] for epoch in found["epoch_events"]] == [1, 2, 3, 4]
+    assert found["epoch_events"][3]["memorization"]["removed"] == 150
+    assert [saved["path"] for saved in found["checkpoints"]] == ["checkpoints/last.safetensors"]
+
+
+def test_show_reports_a_damaged_run(cli, finished):
+    finished.settings.write_text("[train]\nepochs = 'many'\n")
+    text = cli("show", NAME)
+    assert text.returncode == 0
+    finished.settings.unlink()
+    assert "problem: cannot read" in cli("show", NAME).stdout
+
+
+def test_show_names_the_reason_of_a_failure(cli):
+    cli(*SHORT, scenario="fail")
+    assert "reason: the natural loss became infinite" in cli("show", NAME).stdout
+    assert "the natural loss became infinite" in " ".join(cli("runs").stdout.split())
+
+
+@pytest.mark.usefixtures("queued")
+@pytest.mark.parametrize("command", ["show", "logs", "stop", "resume"])
+def test_a_run_that_is_not_there_is_one_sentence(cli, command):
+    done = cli(command, "absent")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: no run named 'absent' in runs; it has queued-run\n"
+
+
+@pytest.mark.usefixtures("finished", "queued")
+def test_stop_without_a_trainer_is_one_sentence(cli):
+    assert cli("stop", NAME).stderr == f"error: {NAME} has no trainer to stop: it is finished\n"
+    assert "has not been launched" in cli("stop", "queued-run").stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "lines", "shown"),
+    [
+        ("a\nb\nc\n", "2", "b\nc\n"),
+        ("a\nb\nc", "2", "b\nc"),
+        ("a\nb\n", "9", "a\nb\n"),
+        ("a\n", "0", ""),
+        ("", "3", ""),
+        ("\n\n", "1", "\n"),
+        ("é" * 50_000 + "\nx" * 40_000 + "\n", "40000", "x\n" * 40_000),
+    ],
+)
+def test_logs_shows_the_last_lines(cli, queued, content, lines, shown):
+    queued.log.write_text(content)
+    assert cli("logs", "queued-run", "-n", lines).stdout == shown
+
+
+@pytest.mark.usefixtures("queued")
+def test_logs_of_a_run_without_one_says_so(cli):
+    done = cli("logs", "queued-run")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "has no log yet" in done.stderr
+
+
+def test_logs_follows_until_the_trainer_has_ended(cli, finished):
+    finished.log.write_text("first\nlast\n")
+    assert cli("logs", "-f", NAME).stdout == "first\nlast\n"
+
+
+def test_logs_follows_what_a_trainer_goes_on_writing(cli, tmp_path):
+    cli(*SHORT, "--detach", scenario="wait")
+    run = RunDirectory(tmp_path / "runs" / NAME)
+    follower = cli.begin("logs", "-f", NAME)
+    with run.log.open("a") as log:
+        log.write("written later\n")
+    assert follower.stdout.readline() == "written later\n"
+    cli("stop", NAME)
+    follower.communicate(timeout=60)
+    assert follower.returncode == 0
+
+
+def test_a_reader_that_goes_away_is_no_error(cli, finished):
+    finished.log.write_text("x" * 1_000_000)
+    process = cli.begin("logs", NAME)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.wait(timeout=60)
+
+
+def test_natural_training_is_judged_by_natural_accuracy(cli, finished):
+    lines = [json.loads(line) for line in finished.events.read_text().splitlines()]
+    for line in lines:
+        if line["kind"] == "epoch":
+            line["test"] = {"natural_loss": 1.0, "natural_accuracy": line["test"]["natural_accuracy"]}
+            line["best"] = True
+    finished.events.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    settings = {"train": {"epochs": 4}, "attack": {"name": "none"}, "evaluation": {"attack": "none"}}
+    finished.settings.write_text(tomli_w.dumps(settings))
+    row = next(line for line in cli("runs").stdout.splitlines() if NAME in line)
+    assert row.split()[3:5] == ["54.00", "54.00"]
+    text = cli("show", NAME).stdout
+    assert "PGD" not in text
+    assert "robust" not in text
+
+
+def test_the_time_left_is_told_while_a_trainer_works(cli, until):
+    cli(*SHORT, "--detach", scenario="wait")
+    until(lambda: cli.json("runs", "--json")[0]["epoch"] == 1)
+    found = cli.json("runs", "--json")[0]
+    assert (found["state"], found["remaining_seconds"]) == ("running", 7.5)
+    assert "0:00:08" in cli("runs").stdout
+    cli("stop", "--kill", NAME)
