@@ -71,21 +71,22 @@ def _run(name: str, runs_dir: Path, device: str) -> Checked:
     seconds = time.monotonic() - began
     problems = [] if ended.returncode == 0 else [f"exit code {ended.returncode}: {_last_line(ended.stderr)}"]
     state = RunState()
-    try:
-        summary = _only_run(ended.stdout)
-        run = RunDirectory(Path(summary["path"]))
-        if summary["state"] != "finished":
-            problems.append(f"--json says that it is {summary['state']}, not finished")
-        state = fold(EventReader(run.events).read())
-        problems += _problems(name, run, from_run(run), state)
-    except (DomcliError, ValueError, LookupError, TypeError) as error:
-        problems.append(f"its run cannot be read: {error}")
+    if ended.returncode == 0 or ended.stdout:  # a command that is refused writes nothing there
+        try:
+            summary = _only_run(ended.stdout)
+            run = RunDirectory(Path(summary["path"]))
+            state = fold(EventReader(run.events).read())
+            problems += _problems(name, run, from_run(run), state)
+            if summary["state"] != "finished":
+                problems.append(f"--json says that it is {summary['state']}, not finished")
+        except (DomcliError, ValueError, LookupError, TypeError) as error:
+            problems.append(f"its run cannot be read: {error}")
     return Checked(name, seconds, state, problems)
 
 
 def _only_run(output: str) -> dict[str, Any]:
     """Return what `--json` says of the one run. Raises ValueError for anything else."""
-    runs = json.loads(output) if output else []
+    runs = json.loads(output)
     if not isinstance(runs, list) or len(runs) != 1 or not isinstance(runs[0], dict):
         raise ValueError("--json did not write a list of one run")
     return runs[0]

@@ -137,9 +137,8 @@ def _locked(run: RunDirectory) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """Return this environment, with unbuffered output, large memory pages and reproducible matrix products on CUDA."""
-    environment = {"THP_MEM_ALLOC_ENABLE": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8", **os.environ}
-    environment["PYTHONUNBUFFERED"] = "1"
+    """Return this environment, with unbuffered output."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         # `-m` would put the current folder first, and somebody's random.py there in place of Python's.
         environment["PYTHONSAFEPATH"] = "1"

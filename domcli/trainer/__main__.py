@@ -25,6 +25,9 @@ from domcli.trainer.failure import explain
 from domcli.trainer.stop import StopFlag, StopRequested
 
 FINISHED, FAILED, REFUSED, STOPPED = 0, 1, 2, 3
+ENVIRONMENT = {"THP_MEM_ALLOC_ENABLE": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+"""Read by torch when it is loaded: large memory pages on CPU, reproducible matrix products on CUDA."""
+
 log = logging.getLogger(__name__)
 
 
@@ -87,6 +90,8 @@ def _run_training(run: RunDirectory, device: str, writer: EventWriter, stop: Sto
 
     settings = from_run(run)
     _keep_reserve(run)
+    for variable, value in ENVIRONMENT.items():
+        os.environ.setdefault(variable, value)
     # From here on torch is loaded: seconds, after everything cheap that can be refused has been.
     from domcli.trainer.device import keep_freed_memory
     from domcli.trainer.loop import train

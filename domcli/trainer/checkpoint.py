@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,8 @@ COUNTERS = ("epoch", "step", "best", "seconds", "epoch_seconds")
 def save_last(run: RunDirectory, training: Training) -> Path:
     """Write the state that a resume goes on from."""
     tensors = dict(training.classifier.network.state_dict())
-    for name, parameter in training.classifier.network.named_parameters():
-        momentum = training.optimizer.state.get(parameter, {}).get("momentum_buffer")
-        if momentum is not None:
-            tensors[f"{RESUME}momentum.{name}"] = momentum
+    for name, velocity in _velocities(training):
+        tensors[f"{RESUME}momentum.{name}"] = velocity
     for name, value in training.record.tensors().items():
         tensors[f"{RESUME}record.{name}"] = value
     tensors[f"{RESUME}meter"] = training.meter.sums
@@ -104,15 +103,17 @@ def _write(path: Path, tensors: dict[str, Tensor], training: Training, about: di
 
 
 def _restore_resume_tensors(tensors: dict[str, Tensor], training: Training) -> None:
-    for name, parameter in training.classifier.network.named_parameters():
-        momentum = tensors.get(f"{RESUME}momentum.{name}")
-        if momentum is not None:
-            # Shaped like the parameter, memory format included: sums must round as they did before.
-            training.optimizer.state[parameter]["momentum_buffer"] = parameter.detach().clone().copy_(momentum)
+    for name, velocity in _velocities(training):
+        velocity.copy_(tensors[f"{RESUME}momentum.{name}"])
     training.record.restore(
         {name: tensors[f"{RESUME}record.{name}"] for name in training.record.tensors()},
     )
     training.meter.sums.copy_(tensors[f"{RESUME}meter"])
+
+
+def _velocities(training: Training) -> Iterator[tuple[str, Tensor]]:
+    names = (name for name, _ in training.classifier.network.named_parameters())
+    return zip(names, training.optimizer.velocity, strict=True)
 
 
 def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -85,8 +85,6 @@ def train_epoch(training: Training, reporter: ProgressReporter, stop: StopFlag) 
         batch = crop_and_flip(images.images, index)
         if plan.augment_all is not None:
             batch = plan.augment_all(batch)
-        for group in training.optimizer.param_groups:
-            group["lr"] = learning_rate(t, settings.train)
         training.optimizer.zero_grad()
         with devices.autocast(training.device, training.precision):
             outcome = train_step(
@@ -96,7 +94,7 @@ def train_epoch(training: Training, reporter: ProgressReporter, stop: StopFlag) 
                 plan,
                 dom_is_active(t, settings.dom, settings.train.epochs),
             )
-        training.optimizer.step()
+        training.optimizer.step(learning_rate(t, settings.train))
         training.record.note(index, outcome)
         training.meter.add(outcome, plan.threshold)
         training.step = step + 1

@@ -12,6 +12,7 @@ from domcli.trainer.data import Dataset
 from domcli.trainer.memorization import MemorizationRecord
 from domcli.trainer.meter import EpochMeter
 from domcli.trainer.models import Classifier, build
+from domcli.trainer.optimizer import SGD
 from domcli.trainer.step import Plan
 
 
@@ -24,7 +25,7 @@ class Training:
     precision: torch.dtype
     dataset: Dataset
     classifier: Classifier
-    optimizer: torch.optim.SGD
+    optimizer: SGD
     plan: Plan
     record: MemorizationRecord
     meter: EpochMeter
@@ -56,12 +57,7 @@ class Training:
             precision=devices.resolve_precision(settings.train.precision, device),
             dataset=dataset,
             classifier=classifier.train(),
-            optimizer=torch.optim.SGD(
-                classifier.parameters(),
-                lr=settings.train.max_lr,
-                momentum=settings.train.momentum,
-                weight_decay=settings.train.weight_decay,
-            ),
+            optimizer=SGD(classifier.parameters(), settings.train.momentum, settings.train.weight_decay),
             plan=Plan.of(settings),
             record=MemorizationRecord(len(dataset.train.labels), settings.dom.threshold, device),
             meter=EpochMeter(device),

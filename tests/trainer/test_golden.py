@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from domcli.trainer.attacks import Attack, perturb_from
 from domcli.trainer.distraction import augment_iteratively, kept_patterns, removal_loss
 from domcli.trainer.models import Classifier
+from domcli.trainer.optimizer import SGD
 from domcli.trainer.step import loss_of
 
 CASES = ["linf_pgd", "linf_fgsm", "l2_pgd"]
@@ -81,13 +82,13 @@ def test_iterative_augmentation(golden: Golden) -> None:
 def test_removal_and_the_update(golden: Golden) -> None:
     kept = kept_patterns(golden["natural_loss"], golden.number("threshold"))
     assert torch.equal(kept, golden["kept"])
-    optimizer = torch.optim.SGD(golden.linear.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+    optimizer = SGD(golden.linear.parameters(), momentum=0.9, weight_decay=5e-4)
     losses = F.cross_entropy(
         golden.classifier(golden["images"] + golden["perturbation"]), golden["labels"], reduction="none"
     )
     loss = removal_loss(losses, kept)
     torch.testing.assert_close(loss, golden["removal_loss"], **CLOSE)
     loss.backward()
-    optimizer.step()
+    optimizer.step(lr=0.1)
     torch.testing.assert_close(golden.linear.weight.detach(), golden["weight_after"], **CLOSE)
     torch.testing.assert_close(golden.linear.bias.detach(), golden["bias_after"], **CLOSE)

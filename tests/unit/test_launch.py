@@ -24,7 +24,6 @@ REPORTER = (
     sys.executable,
     "-c",
     "import os, sys; print(sys.argv[1:], os.getcwd(), os.environ['PYTHONUNBUFFERED'],"
-    " os.environ['THP_MEM_ALLOC_ENABLE'], os.environ['CUBLAS_WORKSPACE_CONFIG'],"
     " os.getsid(0) == os.getpid(), sys.stdin.read() == '', file=sys.stderr)",
 )
 
@@ -129,14 +128,13 @@ def test_image_folders_are_looked_at(tmp_path):
 
 
 def test_a_trainer_gets_a_session_of_its_own_and_the_log(run, tmp_path, monkeypatch):
-    monkeypatch.delenv("THP_MEM_ALLOC_ENABLE", raising=False)
-    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     run.log.write_text("before\n")
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     launch.start(run, "cuda:1", folder=folder, command=REPORTER).wait()
     arguments = [str(run.path), "--device", "cuda:1"]
-    assert run.log.read_text() == f"before\n{arguments} {folder} 1 1 :16:8 True True\n"
+    assert run.log.read_text() == f"before\n{arguments} {folder} 1 True True\n"
 
 
 def test_process_json_identifies_the_trainer(run, sleeper):
