@@ -27,6 +27,7 @@ from sides import Job, Measurement, Side, median_loss, serve
 from domcli.errors import DomcliError
 from domcli.presets import resolve
 from domcli.settings import Settings
+from domcli.trainer import TORCH_ENVIRONMENT
 from domcli.trainer.device import select_device
 
 CASES = {
@@ -106,7 +107,14 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--width", type=_positive, default=64, help="of PreActResNet-18 (default: 64, as published)")
     parser.add_argument("--only", nargs="+", choices=CASES, metavar="CASE", help=f"of {', '.join(CASES)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there as well")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.json is not None:  # found out now, not after half an hour
+        try:
+            options.json.parent.mkdir(parents=True, exist_ok=True)
+            options.json.open("a").close()
+        except OSError as error:
+            parser.error(f"cannot write {options.json}: {error.strerror}")
+    return options
 
 
 def _positive(text: str) -> int:
@@ -163,7 +171,13 @@ def _run_case(case: str, settings: Settings, device: str, pairs: int) -> tuple[d
 def _worker(side: Side, job: Job) -> Iterator[Worker]:
     here, there = (spawning := get_context("spawn")).Pipe()
     process = spawning.Process(target=serve, args=(there, side, job), daemon=True)
+    # The trainer process gives torch this environment; plain research code does not.
+    before = dict(os.environ)
+    os.environ.update(TORCH_ENVIRONMENT if side == "domcli" else {})
     process.start()
+    for variable in TORCH_ENVIRONMENT:
+        os.environ.pop(variable, None)
+    os.environ.update(before)
     there.close()
     try:
         yield Worker(side, here)

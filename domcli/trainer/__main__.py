@@ -21,13 +21,11 @@ from domcli.events import AnyEvent, Failed, Started, Stopped
 from domcli.process import identify
 from domcli.rundir import RESERVE_BYTES, RunDirectory
 from domcli.stream import EventWriter
+from domcli.trainer import TORCH_ENVIRONMENT
 from domcli.trainer.failure import explain
 from domcli.trainer.stop import StopFlag, StopRequested
 
 FINISHED, FAILED, REFUSED, STOPPED = 0, 1, 2, 3
-ENVIRONMENT = {"THP_MEM_ALLOC_ENABLE": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
-"""Read by torch when it is loaded: large memory pages on CPU, reproducible matrix products on CUDA."""
-
 log = logging.getLogger(__name__)
 
 
@@ -90,7 +88,7 @@ def _run_training(run: RunDirectory, device: str, writer: EventWriter, stop: Sto
 
     settings = from_run(run)
     _keep_reserve(run)
-    for variable, value in ENVIRONMENT.items():
+    for variable, value in TORCH_ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
     # From here on torch is loaded: seconds, after everything cheap that can be refused has been.
     from domcli.trainer.device import keep_freed_memory

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from domcli.trainer.models.convolution import Conv2d
+
 
 class PreActBlock(nn.Module):
     """Two 3x3 convolutions, each after batch norm and ReLU; a 1x1 shortcut where the shape changes."""
@@ -12,12 +14,12 @@ class PreActBlock(nn.Module):
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
         self.bn1 = nn.BatchNorm2d(in_channels)
-        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride=stride, padding=1, bias=False)
+        self.conv1 = Conv2d(in_channels, channels, 3, stride)
         self.bn2 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.shortcut: nn.Conv2d | None = None
+        self.conv2 = Conv2d(channels, channels, 3)
+        self.shortcut: Conv2d | None = None
         if stride != 1 or in_channels != channels:
-            self.shortcut = nn.Conv2d(in_channels, channels, 1, stride=stride, bias=False)
+            self.shortcut = Conv2d(in_channels, channels, 1, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         activated = F.relu(self.bn1(x), inplace=True)
@@ -31,7 +33,7 @@ class PreActResNet(nn.Module):
 
     def __init__(self, blocks: tuple[int, ...], width: int, channels: int, classes: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+        self.conv1 = Conv2d(channels, width, 3)
         stages: list[nn.Module] = []
         in_width = width
         for stage, count in enumerate(blocks):

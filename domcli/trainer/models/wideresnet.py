@@ -7,6 +7,8 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from domcli.trainer.models.convolution import Conv2d
+
 STEM = 16
 
 
@@ -16,12 +18,12 @@ class WideBlock(nn.Module):
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
         self.bn1 = nn.BatchNorm2d(in_channels)
-        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride=stride, padding=1, bias=False)
+        self.conv1 = Conv2d(in_channels, channels, 3, stride)
         self.bn2 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.shortcut: nn.Conv2d | None = None
+        self.conv2 = Conv2d(channels, channels, 3)
+        self.shortcut: Conv2d | None = None
         if in_channels != channels:
-            self.shortcut = nn.Conv2d(in_channels, channels, 1, stride=stride, bias=False)
+            self.shortcut = Conv2d(in_channels, channels, 1, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         activated = F.relu(self.bn1(x), inplace=True)
@@ -35,7 +37,7 @@ class WideResNet(nn.Module):
 
     def __init__(self, depth_per_stage: int, stem: int, width: int, channels: int, classes: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, stem, 3, padding=1, bias=False)
+        self.conv1 = Conv2d(channels, stem, 3)
         stages: list[nn.Module] = []
         in_width = stem
         for stage in range(3):
