@@ -48,6 +48,8 @@ class Measurement:
     """Seconds are per step."""
 
     seconds: float
+    cpu: float
+    """CPU seconds of the process: on a shared machine, these count the work and not the waiting for a core."""
     loading: float
     """The part in which the plain loop waited for its DataLoader; domcli has none."""
     high_confidence: float
@@ -119,11 +121,13 @@ def _plain_side(job: Job, device: torch.device) -> tuple[Callable[[], Measuremen
     def measure() -> Measurement:
         loader.seconds = 0.0
         _wait_for(device)
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.process_time()
         sums = plain.train_epoch(model, loader, optimizer, job.settings, epoch, device)
         _wait_for(device)
         seconds = time.perf_counter() - began
-        return Measurement(seconds / job.steps, loader.seconds / job.steps, sums.high_confidence / sums.seen)
+        cpu = time.process_time() - cpu_began
+        share = sums.high_confidence / sums.seen
+        return Measurement(seconds / job.steps, cpu / job.steps, loader.seconds / job.steps, share)
 
     return measure, "float32"
 
@@ -144,13 +148,14 @@ def _domcli_side(job: Job, device: torch.device) -> tuple[Callable[[], Measureme
         training.step, training.epoch_seconds = 0, 0.0
         training.meter.reset()
         _wait_for(device)
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.process_time()
         train_epoch(training, reporter, stop)
         _wait_for(device)
-        seconds = time.perf_counter() - began
+        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu_began
         training.epoch += 1  # so that the next measurement draws other numbers
         totals = training.meter.read()
-        return Measurement(seconds / job.steps, 0.0, totals.high_confidence / totals.seen)
+        share = totals.high_confidence / totals.seen
+        return Measurement(seconds / job.steps, cpu / job.steps, 0.0, share)
 
     return measure, str(training.precision).removeprefix("torch.")
 

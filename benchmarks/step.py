@@ -190,10 +190,13 @@ def _worker(side: Side, job: Job) -> Iterator[Worker]:
 def _summary(measured: dict[Side, list[Measurement]]) -> dict[str, Any]:
     ratios = [one.seconds / other.seconds for one, other in zip(*(measured[side] for side in SIDES), strict=True)]
     summary: dict[str, Any] = {"ratio": statistics.median(ratios), "ratios": ratios}
+    summary["cpu_ratio"] = statistics.median(
+        one.cpu / other.cpu for one, other in zip(*(measured[side] for side in SIDES), strict=True)
+    )
     for side, measurements in measured.items():
         summary[side] = {
             key: statistics.median(getattr(one, key) for one in measurements)
-            for key in ("seconds", "loading", "high_confidence")
+            for key in ("seconds", "cpu", "loading", "high_confidence")
         }
         summary[side]["measurements"] = [asdict(one) for one in measurements]
     return summary
@@ -207,16 +210,16 @@ def _print_table(report: dict[str, Any]) -> None:
         f"domcli: {report['precision']}, {threads['domcli']} threads; {report['date']}\n"
         f"threshold {report['threshold']:.3f}, the median loss: about half of each batch is high-confidence (HC)\n"
     )
-    print(f"{'':20}{'seconds a step':^30}{'':8}{'HC, %':^14}{'ratio':^22}")
+    print(f"{'':20}{'seconds a step':^30}{'':8}{'HC, %':^14}{'ratio':^32}")
     print(f"{'case':20}{'plain':>10}{'loading':>10}{'domcli':>10}{'images/s':>10}{'plain':>8}{'domcli':>8}", end="")
-    print(f"{'median':>8}{'lowest':>8}{'highest':>9}")
+    print(f"{'median':>8}{'lowest':>8}{'highest':>9}{'CPU':>8}")
     for case in report["cases"]:
         plain, domcli, ratios = case["plain"], case["domcli"], case["ratios"]
         print(
             f"{case['case']:20}{plain['seconds']:10.4f}{plain['loading']:10.4f}{domcli['seconds']:10.4f}"
             f"{report['batch_size'] / domcli['seconds']:10.1f}"
             f"{100 * plain['high_confidence']:8.0f}{100 * domcli['high_confidence']:8.0f}"
-            f"{case['ratio']:8.2f}{min(ratios):8.2f}{max(ratios):9.2f}"
+            f"{case['ratio']:8.2f}{min(ratios):8.2f}{max(ratios):9.2f}{case['cpu_ratio']:8.2f}"
         )
 
 

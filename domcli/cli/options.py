@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,6 +59,14 @@ def find_run(wanted: str, runs_dir: Path | None) -> RunDirectory:
     from domcli.rundir import find
 
     return find(resolve_runs_dir(runs_dir), wanted)
+
+
+def program() -> str:
+    """Return how this program is called in a command to type: `domcli` where the shell finds it, else as it was."""
+    if shutil.which("domcli") is not None:
+        return "domcli"
+    called = Path(sys.argv[0])
+    return "python -m domcli" if called.name == "__main__.py" else shlex.quote(shown_path(called))
 
 
 def reference(run: RunDirectory) -> str:

@@ -34,7 +34,7 @@ def runs(runs_dir: options.RunsDir = None, as_json: options.Json = False) -> Non
     elif found:
         output.table(_table(found))
     else:
-        output.note(f"no runs yet in {folder}; start one with: domcli run pgd-dom-re --quick")
+        output.note(f"no runs yet in {folder}; start one with: {options.program()} run pgd-dom-re --quick")
 
 
 def _table(found: list[Run]) -> Table:

@@ -30,4 +30,6 @@ def stop(
             launch.wait_stopped(directory, identity)
     for directory in directories:
         ended = "killed" if kill else "stopped"
-        output.note(f"{directory.name} was {ended}; go on with: domcli resume {options.reference(directory)}")
+        output.note(
+            f"{directory.name} was {ended}; go on with: {options.program()} resume {options.reference(directory)}"
+        )

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from domcli.cli import figures
-from domcli.cli.options import reference, shown_path
+from domcli.cli.options import program, reference, shown_path
 from domcli.errors import RunDirectoryError
 from domcli.events import EpochEnd, Failed, Finished, Stopped
 from domcli.runs import Run
@@ -88,12 +88,12 @@ def closing_lines(run: Run) -> list[str]:
 
 def next_commands(run: Run) -> list[str]:
     """Return the commands that make sense for a run in this state."""
-    name = reference(run.directory)
+    domcli, name = program(), reference(run.directory)
     if run.status == "finished":
-        return [f"domcli show {name}", "domcli runs"]
+        return [f"{domcli} show {name}", f"{domcli} runs"]
     if run.status in ("starting", "running"):
-        return [f"domcli logs -f {name}", f"domcli stop {name}"]
-    return [f"domcli resume {name}", f"domcli logs {name}"]
+        return [f"{domcli} logs -f {name}", f"{domcli} stop {name}"]
+    return [f"{domcli} resume {name}", f"{domcli} logs {name}"]
 
 
 def _accuracy_rows(state: RunState, attack: str) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from domcli.cli import output
-from domcli.cli.options import reference, shown_path
+from domcli.cli.options import program, reference, shown_path
 
 if TYPE_CHECKING:
     from domcli.cli.follow import Interrupts, Outcome
@@ -29,7 +29,7 @@ def watch(run: RunDirectory, start: Callable[[], subprocess.Popen[bytes]], inter
     if interrupts.count:
         _tell_interrupted(outcome)
     elif outcome.ending == "stopped":
-        output.note(f"{run.name} was stopped; go on with: domcli resume {reference(run)}")
+        output.note(f"{run.name} was stopped; go on with: {program()} resume {reference(run)}")
     elif outcome.ending != "finished":
         _tell_failed(outcome)
     return outcome
@@ -51,9 +51,9 @@ def closing_summary(outcome: Outcome) -> None:
 
 def tell_detached(run: RunDirectory, trainer: subprocess.Popen[bytes]) -> None:
     """Say what was started in the background, and how to look after it."""
-    name = reference(run)
+    domcli, name = program(), reference(run)
     output.note(f"{run.name}: training in the background (process {trainer.pid})")
-    output.note(f"  watch it: domcli logs -f {name}   stop it: domcli stop {name}   all runs: domcli runs")
+    output.note(f"  watch it: {domcli} logs -f {name}   stop it: {domcli} stop {name}   all runs: {domcli} runs")
 
 
 def _tell_interrupted(outcome: Outcome) -> None:
@@ -62,7 +62,7 @@ def _tell_interrupted(outcome: Outcome) -> None:
         output.note(f"{run.directory.name} finished before it could be stopped")
         return
     ended = "killed" if outcome.ending == "killed" and run.state.started else "stopped"
-    output.note(f"{run.directory.name} was {ended}; go on with: domcli resume {reference(run.directory)}")
+    output.note(f"{run.directory.name} was {ended}; go on with: {program()} resume {reference(run.directory)}")
 
 
 def _tell_failed(outcome: Outcome) -> None:
@@ -74,4 +74,4 @@ def _tell_failed(outcome: Outcome) -> None:
         for line in log_tail(run.directory, LOG_LINES):
             output.note(f"  | {line}")
     if outcome.ending in ("killed", "crashed"):
-        output.note(f"go on from the last checkpoint with: domcli resume {reference(run.directory)}")
+        output.note(f"go on from the last checkpoint with: {program()} resume {reference(run.directory)}")

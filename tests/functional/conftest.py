@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -46,6 +47,8 @@ class CommandLine:
         monkeypatch.chdir(folder)
         monkeypatch.delenv("DOMCLI_RUNS_DIR", raising=False)
         monkeypatch.setenv("PYTHONPATH", str(Path(domcli.__file__).parent.parent))
+        # As in an activated environment: commands to type are then shown with plain `domcli`.
+        monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
 
     def __call__(self, *arguments: str, scenario: str | None = None) -> Done:
         with self._monkeypatch.context() as patch:

@@ -1,0 +1,27 @@
+"""Commands that are shown for typing work as they stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from domcli.cli import options
+
+
+def test_the_program_is_called_as_the_shell_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", [str(tmp_path / ".venv" / "bin" / "domcli"), "runs"])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    assert options.program() == ".venv/bin/domcli"
+    found = tmp_path / "bin" / "domcli"
+    found.parent.mkdir()
+    found.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(found.parent))
+    assert options.program() == "domcli"
+
+
+def test_a_module_is_called_through_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr("sys.argv", ["/site-packages/domcli/__main__.py"])
+    assert options.program() == "python -m domcli"
