@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from domcli.settings import ModelSettings
-from domcli.trainer.models.preactresnet import preactresnet18
-from domcli.trainer.models.wideresnet import wideresnet34
+from domcli.trainer.models.preactresnet import preactresnet18, wideresnet34
 
 SMALLEST_FOR_ONE = 8
 """Images up to this size leave one value a channel in the last stage of PreActResNet-18."""

@@ -1,6 +1,9 @@
-"""Pre-activation ResNet-18 for small images (He et al., 2016b), 11,172,170 parameters at width 64 with 10 classes."""
+"""Pre-activation residual networks for small images: PreActResNet-18 and Wide ResNet-34-10."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,21 +32,23 @@ class PreActBlock(nn.Module):
 
 
 class PreActResNet(nn.Module):
-    """Four stages of pre-activation blocks; the second to fourth halve the image."""
+    """A 3x3 convolution, stages of pre-activation blocks, batch norm, ReLU, mean over the map and a linear layer.
 
-    def __init__(self, blocks: tuple[int, ...], width: int, channels: int, classes: int) -> None:
+    `widths` are the channels of each stage, of `blocks` blocks; every stage but the first halves the image.
+    """
+
+    def __init__(self, stem: int, widths: Sequence[int], blocks: int, channels: int, classes: int) -> None:
         super().__init__()
-        self.conv1 = Conv2d(channels, width, 3)
+        self.conv1 = Conv2d(channels, stem, 3)
         stages: list[nn.Module] = []
-        in_width = width
-        for stage, count in enumerate(blocks):
-            out_width = width * 2**stage
-            for block in range(count):
-                stages.append(PreActBlock(in_width, out_width, 2 if stage > 0 and block == 0 else 1))
-                in_width = out_width
+        in_channels = stem
+        for stage, width in enumerate(widths):
+            for block in range(blocks):
+                stages.append(PreActBlock(in_channels, width, 2 if stage > 0 and block == 0 else 1))
+                in_channels = width
         self.blocks = nn.Sequential(*stages)
-        self.bn = nn.BatchNorm2d(in_width)
-        self.linear = nn.Linear(in_width, classes)
+        self.bn = nn.BatchNorm2d(in_channels)
+        self.linear = nn.Linear(in_channels, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits, N x classes, of normalised images, N x C x H x W."""
@@ -53,5 +58,20 @@ class PreActResNet(nn.Module):
 
 
 def preactresnet18(width: int, channels: int, classes: int) -> PreActResNet:
-    """Return PreActResNet-18 with `width` channels in the first stage (64 as published)."""
-    return PreActResNet((2, 2, 2, 2), width, channels, classes)
+    """Return PreActResNet-18 (He et al., 2016); width 64 is as published, 11,172,170 parameters with 10 classes."""
+    return PreActResNet(width, [width, 2 * width, 4 * width, 8 * width], 2, channels, classes)
+
+
+def wideresnet34(width: int, channels: int, classes: int) -> PreActResNet:
+    """Return Wide ResNet-34 (Zagoruyko and Komodakis, 2016) as adversarial training uses it.
+
+    Width 64 is the published widening of 10: 160, 320 and 640 channels, 46,160,474 parameters with 10 classes.
+    """
+    first = max(1, round(160 * width / 64))
+    network = PreActResNet(max(1, round(16 * width / 64)), [first, 2 * first, 4 * first], 5, channels, classes)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            fan_out = module.out_channels * math.prod(module.kernel_size)
+            nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / fan_out))
+    nn.init.zeros_(network.linear.bias)
+    return network
