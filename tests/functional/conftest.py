@@ -67,13 +67,13 @@ class CommandLine:
         return Done(code, out, err)
 
     def begin(self, *arguments: str, scenario: str | None = None) -> subprocess.Popen[str]:
-        """Start a command that will be sent signals: SIGINT is not ignored in it, as it is in a background job."""
+        """Start a command that will be sent signals: none is ignored in it, as in a background job or under nohup."""
         return subprocess.Popen(
             self._command(arguments, scenario),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=_heed_signals,
         )
 
     def json(self, *arguments: str) -> Any:
@@ -108,3 +108,8 @@ def until() -> Callable[[Callable[[], object]], None]:
             time.sleep(0.05)
 
     return wait
+
+
+def _heed_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)

@@ -1,6 +1,8 @@
-"""One thread for tiny networks: threads gain nothing there, and tests run beside each other."""
+"""One thread for tiny networks; and what a trainer sets for its whole process is undone after each test."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -9,3 +11,10 @@ import torch
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _process_as_before() -> Iterator[None]:
+    yield
+    torch.set_flush_denormal(False)
+    torch.use_deterministic_algorithms(False)

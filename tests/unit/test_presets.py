@@ -297,6 +297,8 @@ def test_quick_forgets_what_belongs_to_another_data_set(file: Path) -> None:
     assert presets.resolve(str(file), quick=True).to_dict()["data"] == {
         "dataset": "digits",
         "root": "here",
+        "train_images": 1000,
+        "test_images": 200,
         "augment": "augmix",
     }
     assert presets.resolve(str(file), quick=True).model.name == "preactresnet18"
