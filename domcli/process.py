@@ -24,6 +24,8 @@ class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
     cwd: str
     launched: float = 0.0
     """When the trainer was launched, seconds since 1970."""
+    directory: int = 0
+    """Inode of the run directory it works on: a copy of that directory has another, and is none of its business."""
 
 
 def identify(pid: int | None = None) -> ProcessIdentity | None:

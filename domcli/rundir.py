@@ -105,13 +105,16 @@ class RunDirectory:
         replace_text(self.environment, json.dumps(merged, indent=2) + "\n")
 
     def read_process(self) -> ProcessIdentity | None:
-        """Return the trainer launched last, or None if none was, or the file is damaged."""
+        """Return the trainer launched last; None if none was, the file is damaged, or this is a copy of its run."""
         try:
-            return msgspec.json.decode(self.process.read_bytes(), type=ProcessIdentity)
+            identity = msgspec.json.decode(self.process.read_bytes(), type=ProcessIdentity)
+            return identity if identity.directory in (0, self.path.stat().st_ino) else None
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
 
     def write_process(self, identity: ProcessIdentity) -> None:
+        """Say which process is at work on this directory."""
+        identity = msgspec.structs.replace(identity, directory=self.path.stat().st_ino)
         replace_text(self.process, msgspec.json.format(msgspec.json.encode(identity)).decode() + "\n")
 
 
@@ -121,13 +124,8 @@ def create(runs_dir: Path, name: str, settings: dict[str, Any], environment: dic
     It is built aside and renamed, so it is whole or not there. Raises RunDirectoryError for a name that is taken or
     not allowed, StorageError when nothing can be written there.
     """
-    if not NAME.fullmatch(name):
-        raise RunDirectoryError(
-            f"{name!r} is not a run name: use up to 200 letters, digits and . _ + = -, beginning with a letter or digit"
-        )
+    require_unused(runs_dir, name)
     target = runs_dir / name
-    if os.path.lexists(target):
-        raise RunDirectoryError(f"a run named {name!r} exists in {runs_dir}; choose another --name, or delete that run")
     created = [folder for folder in (runs_dir, *runs_dir.parents) if not os.path.lexists(folder)]
     staging: Path | None = None
     try:
@@ -144,6 +142,16 @@ def create(runs_dir: Path, name: str, settings: dict[str, Any], environment: dic
             raise RunDirectoryError(f"a run named {name!r} exists in {runs_dir}; choose another --name") from error
         raise StorageError(f"cannot create a run in {runs_dir}: {_reason(error)}; choose another --runs-dir") from error
     return RunDirectory(target)
+
+
+def require_unused(runs_dir: Path, name: str) -> None:
+    """Raise RunDirectoryError for a name that is not allowed or taken."""
+    if not NAME.fullmatch(name):
+        raise RunDirectoryError(
+            f"{name!r} is not a run name: use up to 200 letters, digits and . _ + = -, beginning with a letter or digit"
+        )
+    if os.path.lexists(runs_dir / name):
+        raise RunDirectoryError(f"a run named {name!r} exists in {runs_dir}; choose another --name, or delete that run")
 
 
 def unused_name(runs_dir: Path, wanted: str) -> str:
@@ -173,6 +181,8 @@ def find(runs_dir: Path, wanted: str) -> RunDirectory:
 
     Raises RunDirectoryError naming what is there when nothing, or more than one run, fits.
     """
+    if not wanted:
+        raise RunDirectoryError("the name of the run is empty: give a name, the beginning of one, or a path")
     direct = Path(wanted)
     if _is_file(direct / "settings.toml") and (os.sep in wanted or not (runs_dir / wanted).is_dir()):
         return RunDirectory(direct.resolve())

@@ -108,7 +108,7 @@ class DomSettings(Section):
     threshold: Annotated[float, Field(gt=0)] = 1.5
     """Loss threshold T: a pattern with a natural loss under T is high-confidence."""
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Fraction of the epochs before DOM begins, K."""
+    """Fraction of the epochs before DOM begins, K; the step that completes it already runs DOM (t >= K E)."""
     strength: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Augmentation strength beta: weight of the augmented image while the model stays confident."""
     iterations: Annotated[int, Field(ge=0, le=100)] = 0

@@ -88,7 +88,8 @@ class LiveView:
     def _starting(self) -> RenderableType:
         waited = time.monotonic() - self._began
         last = log_tail(self._run, 1)
-        self._spinner.update(text=Text(f"starting ({waited:.0f} s)  {last[0] if last else ''}", no_wrap=True))
+        text = f"starting ({waited:.0f} s)  {last[0] if last else ''}"
+        self._spinner.update(text=Text(text[: self._console.width - 4], no_wrap=True))
         return Group(self._spinner, *self._notices())
 
     def _running(self, state: RunState, started: Started) -> RenderableType:
@@ -107,10 +108,12 @@ class LiveView:
         )
         progress = state.progress
         if progress is not None:
+            # The last report of a finished epoch may have come before its last step.
+            step = progress.steps if progress.epoch <= state.epochs_done else progress.step
             bars.add_row(
                 PHASES[progress.phase],
-                ProgressBar(total=progress.steps, completed=progress.step),
-                f"{progress.step}/{progress.steps}",
+                ProgressBar(total=progress.steps, completed=step),
+                f"{step}/{progress.steps}",
                 f"{progress.images_per_second:,.0f} images/s",
             )
         facts = [self._losses(state, progress), self._patterns(progress)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -58,7 +59,8 @@ def main() -> None:
         try:
             app(prog_name="domcli")
         except DomcliError as error:
-            output.error(str(error))
+            for problem in str(error).split("\n"):
+                output.error(problem)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
@@ -72,7 +74,11 @@ def _quiet_pipes() -> Iterator[None]:
             yield
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError) and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
         # Python writes out stdout once more when it ends, and must find somewhere to put it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            output.error(f"cannot write the output: {error.strerror}")
         sys.exit(1)

@@ -76,6 +76,12 @@ def reference(run: RunDirectory) -> str:
     return shlex.quote(run.name if known_by_name else str(run.path.absolute()))
 
 
+def runs_command(runs_dir: Path) -> str:
+    """Return the command that lists the runs of this folder."""
+    usual = resolve_runs_dir(None).absolute().resolve() == runs_dir.absolute().resolve()
+    return f"{program()} runs" if usual else f"{program()} runs --runs-dir {shlex.quote(shown_path(runs_dir))}"
+
+
 def shown_path(path: Path) -> str:
     """Return the path from here if it lies below the current folder, else in full."""
     try:

@@ -88,6 +88,7 @@ def _plan(
 ) -> list[Planned]:
     """Resolve and validate every run before the first is created."""
     from domcli.presets import resolve
+    from domcli.rundir import require_unused
 
     if name is not None and len(presets) > 1:
         raise RunDirectoryError(f"--name names the runs of one preset, and these are {len(presets)}: leave it out")
@@ -97,10 +98,8 @@ def _plan(
         for seed in each_seed:
             own = [*overrides, *([] if seed is None else [f"train.seed={seed}"])]
             full_name = f"{name}-seed{seed}" if name is not None and len(each_seed) > 1 else name
-            if full_name is not None and (launch.runs_dir / full_name).exists():
-                raise RunDirectoryError(
-                    f"a run named {full_name!r} exists in {launch.runs_dir}; choose another --name, or delete that run"
-                )
+            if full_name is not None:
+                require_unused(launch.runs_dir, full_name)
             planned.append(Planned(_preset_name(preset), resolve(preset, own, launch.quick), full_name))
     return planned
 

@@ -34,7 +34,8 @@ def runs(runs_dir: options.RunsDir = None, as_json: options.Json = False) -> Non
     elif found:
         output.table(_table(found))
     else:
-        output.note(f"no runs yet in {folder}; start one with: {options.program()} run pgd-dom-re --quick")
+        place = f" --runs-dir {folder}" if runs_dir else ""
+        output.note(f"no runs yet in {folder}; start one with: {options.program()} run pgd-dom-re --quick{place}")
 
 
 def _table(found: list[Run]) -> Table:
@@ -47,6 +48,7 @@ def _table(found: list[Run]) -> Table:
     table.add_column("state", no_wrap=True)
     for title in ("epoch", "best %", "last %"):
         table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("of", no_wrap=True)
     table.add_column("device", no_wrap=True)
     table.add_column("ETA", justify="right", no_wrap=True)
     problems = [_problem(run) for run in found]
@@ -70,9 +72,20 @@ def _cells(run: Run) -> list[str]:
         f"{state.epochs_done}/{total_epochs(state, settings) or '?'}",
         figures.percent(headline_accuracy(state.best)),
         figures.percent(headline_accuracy(state.last)),
+        _measure(run),
         state.started.device if state.started else figures.MISSING,
         figures.duration(remaining),
     ]
+
+
+def _measure(run: Run) -> str:
+    """Return what the accuracies of a run are of, which differs between natural and adversarial training."""
+    from domcli.cli.summary import settings_tables
+
+    evaluation = settings_tables(run)[0].get("evaluation", {})
+    if not isinstance(evaluation, dict) or "attack" not in evaluation:
+        return figures.MISSING
+    return "natural" if evaluation["attack"] == "none" else f"PGD-{evaluation.get('steps', '?')}"
 
 
 def _problem(run: Run) -> str | None:

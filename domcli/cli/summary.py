@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from domcli.cli import figures
-from domcli.cli.options import program, reference, shown_path
+from domcli.cli.options import program, reference, runs_command, shown_path
 from domcli.errors import RunDirectoryError
 from domcli.events import EpochEnd, Failed, Finished, Stopped
 from domcli.runs import Run
@@ -89,8 +89,10 @@ def closing_lines(run: Run) -> list[str]:
 def next_commands(run: Run) -> list[str]:
     """Return the commands that make sense for a run in this state."""
     domcli, name = program(), reference(run.directory)
+    if settings_tables(run)[1] is not None:
+        return [f"{domcli} logs {name}"]
     if run.status == "finished":
-        return [f"{domcli} show {name}", f"{domcli} runs"]
+        return [f"{domcli} show {name}", runs_command(run.directory.path.parent)]
     if run.status in ("starting", "running"):
         return [f"{domcli} logs -f {name}", f"{domcli} stop {name}"]
     return [f"{domcli} resume {name}", f"{domcli} logs {name}"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from domcli.cli import output
-from domcli.cli.options import program, reference, shown_path
+from domcli.cli.options import program, reference, runs_command, shown_path
 
 if TYPE_CHECKING:
     from domcli.cli.follow import Interrupts, Outcome
@@ -53,7 +53,8 @@ def tell_detached(run: RunDirectory, trainer: subprocess.Popen[bytes]) -> None:
     """Say what was started in the background, and how to look after it."""
     domcli, name = program(), reference(run)
     output.note(f"{run.name}: training in the background (process {trainer.pid})")
-    output.note(f"  watch it: {domcli} logs -f {name}   stop it: {domcli} stop {name}   all runs: {domcli} runs")
+    all_runs = runs_command(run.path.parent)
+    output.note(f"  watch it: {domcli} logs -f {name}   stop it: {domcli} stop {name}   all runs: {all_runs}")
 
 
 def _tell_interrupted(outcome: Outcome) -> None:

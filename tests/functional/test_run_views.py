@@ -40,8 +40,8 @@ def test_an_empty_folder_teaches(cli):
 def test_runs_lists_state_progress_and_accuracies(cli, finished):
     table = cli("runs").stdout
     rows = {line.split()[0]: line.split() for line in table.splitlines() if line.strip()}
-    assert rows[NAME] == [NAME, "finished", "4/4", "32.00", "31.00", "cpu", "-"]
-    assert rows["queued-run"] == ["queued-run", "queued", "0/200", "-", "-", "-", "-"]
+    assert rows[NAME] == [NAME, "finished", "4/4", "32.00", "31.00", "PGD-20", "cpu", "-"]
+    assert rows["queued-run"] == ["queued-run", "queued", "0/200", "-", "-", "PGD-20", "-", "-"]
     found = {one["name"]: one for one in cli.json("runs", "--json")}
     assert found["queued-run"]["state"] == "queued"
     assert found["queued-run"]["epochs"] == 200

@@ -3,16 +3,18 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import any_settings
 
-from domcli import rundir
+from domcli import process, rundir
 from domcli.errors import RunDirectoryError, StorageError
 from domcli.process import ProcessIdentity
 from domcli.rundir import RESERVE_BYTES, RunDirectory, create, discard, find, list_runs, replace_text, unused_name
@@ -308,7 +310,7 @@ def test_the_process_is_read_as_written(tmp_path: Path) -> None:
     run = make(tmp_path, "a")
     identity = ProcessIdentity(pid=42, start_time=10.5, host="here", cwd="/tmp", launched=10.25)
     run.write_process(identity)
-    assert run.read_process() == identity
+    assert run.read_process() == msgspec.structs.replace(identity, directory=run.path.stat().st_ino)
 
 
 @pytest.mark.parametrize(
@@ -353,3 +355,29 @@ def test_a_replacement_is_on_disk_before_it_has_the_name(tmp_path: Path, monkeyp
     replace_text(path, "new")
     assert seen == [("old", "new")]
     assert path.read_text() == "new"
+
+
+def test_a_copy_of_a_run_is_not_what_its_trainer_works_on(tmp_path: Path) -> None:
+    run = rundir.create(tmp_path, "original", {}, {})
+    identity = process.identify()
+    assert identity is not None
+    run.write_process(identity)
+    found = run.read_process()
+    assert found is not None
+    assert found.pid == identity.pid
+    copied = RunDirectory(Path(shutil.copytree(run.path, tmp_path / "copy")))
+    assert copied.read_process() is None
+    run.path.rename(tmp_path / "renamed")
+    assert RunDirectory(tmp_path / "renamed").read_process() == found
+
+
+def test_an_empty_name_means_no_run(tmp_path: Path) -> None:
+    rundir.create(tmp_path, "only", {}, {})
+    with pytest.raises(RunDirectoryError, match="name of the run is empty"):
+        rundir.find(tmp_path, "")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "-x", "x" * 300])
+def test_names_are_checked_before_anything_is_looked_for(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RunDirectoryError, match="is not a run name"):
+        rundir.require_unused(tmp_path, name)
