@@ -29,7 +29,8 @@ def test_a_copied_run_cannot_stop_the_original(cli, until) -> None:
     cli("run", "pgd-dom-re", "--set", "train.epochs=4", "--detach", scenario="wait")
     until(lambda: read_run(run).status == "running")
     shutil.copytree(run.path, run.path.with_name("copy"))
-    assert [one["state"] for one in cli.json("runs", "--json")] == ["running", "lost"]
+    states = {one["name"]: one["state"] for one in cli.json("runs", "--json")}
+    assert states == {NAME: "running", "copy": "lost"}
     refused = cli("stop", "copy")
     assert refused.returncode == 2
     assert read_run(run).status == "running"
