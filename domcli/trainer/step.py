@@ -74,15 +74,15 @@ def train_step(classifier: nn.Module, images: Tensor, labels: Tensor, plan: Plan
     chosen = patterns_to_augment(natural_loss, plan.threshold)
     nobody = torch.zeros_like(kept)
     fresh = plan.attack is not None
-    distracting = plan.distract is not None and dom_active
-    if plan.distract is not None and dom_active and chosen.any():
+    distract = plan.distract if dom_active else None
+    if distract is not None and chosen.any():
         losses = natural_loss  # lets go of the graph before more passes are made
         images = augment_iteratively(
             images,
             labels,
             natural_loss,
             loss_of(classifier),
-            plan.distract,
+            distract,
             threshold=plan.threshold,
             iterations=plan.iterations,
             strength=plan.strength,
@@ -101,7 +101,7 @@ def train_step(classifier: nn.Module, images: Tensor, labels: Tensor, plan: Plan
         robust_loss=None if plan.attack is None else losses.detach(),
         robust_correct=None if plan.attack is None else correct,
         removed=~kept if removing else nobody,
-        augmented=chosen if distracting else nobody,
+        augmented=nobody if distract is None else chosen,
     )
 
 
