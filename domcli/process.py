@@ -26,6 +26,14 @@ class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """When the trainer was launched, seconds since 1970."""
     directory: int = 0
     """Inode of the run directory it works on: a copy of that directory has another, and is none of its business."""
+    ticket: str = ""
+    """Id of the ticket for which it was launched."""
+    device: str = ""
+    """The device it was given: `cpu`, `cuda:2`."""
+    birth: str = ""
+    """Which boot of the machine and which clock tick of it the process began at; empty where that cannot be told."""
+    exit_code: int | None = None
+    """How it ended, where that was seen; a negative number is the signal that ended it."""
 
 
 def identify(pid: int | None = None) -> ProcessIdentity | None:
@@ -36,17 +44,27 @@ def identify(pid: int | None = None) -> ProcessIdentity | None:
     except psutil.Error:
         return None
     return ProcessIdentity(
-        pid=process.pid, start_time=started, host=socket.gethostname(), cwd=str(Path.cwd()), launched=started
+        pid=process.pid,
+        start_time=started,
+        host=socket.gethostname(),
+        cwd=str(Path.cwd()),
+        launched=started,
+        birth=_birth(process.pid),
     )
+
+
+def is_here(identity: ProcessIdentity) -> bool:
+    """Tell whether the process belongs to this machine."""
+    return identity.host == socket.gethostname()
 
 
 def liveness(identity: ProcessIdentity) -> Literal["alive", "gone", "elsewhere"]:
     """Tell whether exactly this process still runs; `elsewhere` when it belongs to another host and cannot be asked."""
-    if identity.host != socket.gethostname():
+    if not is_here(identity):
         return "elsewhere"
     try:
         process = psutil.Process(identity.pid)
-        if abs(process.create_time() - identity.start_time) > START_TOLERANCE:
+        if not _is_same(identity, process):
             return "gone"
         return "gone" if process.status() == psutil.STATUS_ZOMBIE else "alive"
     except psutil.Error:
@@ -67,3 +85,21 @@ def signal(identity: ProcessIdentity, number: int) -> bool:
     except psutil.AccessDenied as error:
         raise ProcessError(f"not allowed to signal process {identity.pid}: it belongs to another user") from error
     return True
+
+
+def _is_same(identity: ProcessIdentity, process: psutil.Process) -> bool:
+    """Compare births, which are exact and know no clock that is put right; start times where there are none."""
+    birth = _birth(identity.pid)
+    if identity.birth and birth:
+        return identity.birth == birth
+    return bool(abs(process.create_time() - identity.start_time) <= START_TOLERANCE)
+
+
+def _birth(pid: int) -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        # The second field is a name in brackets that may hold anything; the start is the 20th after it.
+        ticks = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+    return f"{boot}/{ticks}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import json
 import os
 import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import tomli_w
 
 from domcli.errors import RunDirectoryError, StorageError
 from domcli.process import ProcessIdentity
+from domcli.ticket import Ticket
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,199}")
 RESERVE_BYTES = 64 * 1024
@@ -52,14 +54,24 @@ class RunDirectory:
         return self.path / "process.json"
 
     @property
+    def ticket(self) -> Path:
+        """The run's place in the queue, while it is in the queue or its trainer runs."""
+        return self.path / "queue.json"
+
+    @property
     def lock(self) -> Path:
-        """Held by the trainer that writes here, so that there is one at the most."""
+        """Held by the trainer that writes here, and by whoever changes what is to be launched: one at the most."""
         return self.path / "trainer.lock"
 
     @property
     def events(self) -> Path:
         """The event stream; append only."""
         return self.path / "events.jsonl"
+
+    @property
+    def brief(self) -> Path:
+        """What a list shows of the run, so that it need not read the whole stream; kept by the trainer."""
+        return self.path / "brief.json"
 
     @property
     def log(self) -> Path:
@@ -112,14 +124,37 @@ class RunDirectory:
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
 
+    def read_ticket(self) -> Ticket | None:
+        """Return the ticket that lies here; None if there is none, it is damaged, or this is a copy of its run."""
+        try:
+            ticket = msgspec.json.decode(self.ticket.read_bytes(), type=Ticket)
+            return ticket if ticket.directory == self.path.stat().st_ino else None
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return None
+
+    def waiting_ticket(self) -> Ticket | None:
+        """Return the ticket if no trainer has been launched for it yet."""
+        ticket = self.read_ticket()
+        if ticket is None:
+            return None
+        identity = self.read_process()
+        return None if identity is not None and identity.ticket == ticket.id else ticket
+
+    def write_ticket(self, ticket: Ticket) -> None:
+        """Put the run in the queue."""
+        ticket = msgspec.structs.replace(ticket, directory=self.path.stat().st_ino)
+        replace_text(self.ticket, msgspec.json.format(msgspec.json.encode(ticket)).decode() + "\n")
+
     def write_process(self, identity: ProcessIdentity) -> None:
         """Say which process is at work on this directory."""
         identity = msgspec.structs.replace(identity, directory=self.path.stat().st_ino)
         replace_text(self.process, msgspec.json.format(msgspec.json.encode(identity)).decode() + "\n")
 
 
-def create(runs_dir: Path, name: str, settings: dict[str, Any], environment: dict[str, Any]) -> RunDirectory:
-    """Create a complete run directory under an unused name.
+def create(
+    runs_dir: Path, name: str, settings: dict[str, Any], environment: dict[str, Any], ticket: Ticket | None = None
+) -> RunDirectory:
+    """Create a complete run directory under an unused name, with a place in the queue if it is given one.
 
     It is built aside and renamed, so it is whole or not there. Raises RunDirectoryError for a name that is taken or
     not allowed, StorageError when nothing can be written there.
@@ -132,7 +167,7 @@ def create(runs_dir: Path, name: str, settings: dict[str, Any], environment: dic
         runs_dir.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=runs_dir))
         staging.chmod(0o755)
-        _fill(RunDirectory(staging), settings, environment)
+        _fill(RunDirectory(staging), settings, environment, ticket)
         staging.rename(target)
     except BaseException as error:
         _undo(staging, created)
@@ -164,12 +199,15 @@ def unused_name(runs_dir: Path, wanted: str) -> str:
 
 
 def discard(run: RunDirectory) -> None:
-    """Remove a whole run directory: moved aside first, so that no reader sees half of it.
+    """Remove a whole run directory: moved aside first, so that no reader sees half of it. Of a link, only the link.
 
     Raises StorageError if it cannot be moved.
     """
     aside = run.path.with_name(f"{STAGING_PREFIX}removed-{uuid.uuid4().hex}")
     try:
+        if run.path.is_symlink():
+            run.path.unlink()
+            return
         run.path.rename(aside)
     except OSError as error:
         raise StorageError(f"cannot remove {run.path}: {_reason(error)}") from error
@@ -181,19 +219,25 @@ def find(runs_dir: Path, wanted: str) -> RunDirectory:
 
     Raises RunDirectoryError naming what is there when nothing, or more than one run, fits.
     """
-    if not wanted:
-        raise RunDirectoryError("the name of the run is empty: give a name, the beginning of one, or a path")
-    direct = Path(wanted)
-    if _is_file(direct / "settings.toml") and (os.sep in wanted or not (runs_dir / wanted).is_dir()):
-        return RunDirectory(direct.resolve())
+    return _find(runs_dir, wanted, None, "give more of the name")
+
+
+def select(runs_dir: Path, patterns: Sequence[str]) -> list[RunDirectory]:
+    """Return the runs that are meant, in the order of the patterns and each once.
+
+    A pattern is what `find` takes, or a glob such as `pgd-*` for all runs whose names fit it. Raises RunDirectoryError
+    for a pattern that nothing fits, and for a beginning that several names have.
+    """
     runs = list_runs(runs_dir)
-    matches = [run for run in runs if run.name == wanted] or [run for run in runs if run.name.startswith(wanted)]
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        raise RunDirectoryError(f"{wanted!r} fits several runs: {_some(matches)}; give more of the name")
-    known = f"it has {_some(runs)}" if runs else "there are no runs"
-    raise RunDirectoryError(f"no run named {wanted!r} in {runs_dir}; {known}")
+    chosen: dict[Path, RunDirectory] = {}
+    for pattern in patterns:
+        if _is_glob(pattern) and not any(run.name == pattern for run in runs):
+            meant = _fitting(runs_dir, pattern, runs)
+        else:
+            meant = [_find(runs_dir, pattern, runs, f"give more of the name, or {pattern + '*'!r} for all of them")]
+        for run in meant:
+            chosen.setdefault(_located(run.path), run)
+    return list(chosen.values())
 
 
 def list_runs(runs_dir: Path) -> list[RunDirectory]:
@@ -201,19 +245,76 @@ def list_runs(runs_dir: Path) -> list[RunDirectory]:
     return sorted(_folders(runs_dir), key=lambda run: (_created(run), run.name))
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write a text file aside, flush it to disk and rename it over `path`; on an OSError `path` is as it was."""
+def with_tickets(runs_dir: Path) -> list[RunDirectory]:
+    """Return the runs in whose directory a ticket lies."""
+    return [run for run in _folders(runs_dir) if _is_file(run.ticket)]
+
+
+def queue_places(runs_dir: Path) -> dict[str, int]:
+    """Return the place in the queue, from 1, of each run that waits, by name: every user of a machine has a queue."""
+    found = [(run.name, run.waiting_ticket()) for run in with_tickets(runs_dir)]
+    waiting = [(name, ticket) for name, ticket in found if ticket is not None]
+    places: dict[str, int] = {}
+    lengths: dict[tuple[str, int], int] = {}
+    for name, ticket in sorted(waiting, key=lambda entry: entry[1].order):
+        queue = (ticket.host, ticket.owner)
+        places[name] = lengths[queue] = lengths.get(queue, 0) + 1
+    return places
+
+
+def replace_text(path: Path, text: str, *, durable: bool = True) -> None:
+    """Write a text file aside, flush it to disk and rename it over `path`; on an OSError `path` is as it was.
+
+    What is not `durable` may be gone after a power failure, and is not waited for.
+    """
     handle, aside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         Path(aside).chmod(0o644)
         Path(aside).replace(path)
     except BaseException:
         Path(aside).unlink(missing_ok=True)
         raise
+
+
+def _find(runs_dir: Path, wanted: str, runs: list[RunDirectory] | None, advice: str) -> RunDirectory:
+    """Find a run (see `find`), among `runs` if they have been listed already; `advice` is for when several fit."""
+    if not wanted:
+        raise RunDirectoryError("the name of the run is empty: give a name, the beginning of one, or a path")
+    direct = Path(wanted)
+    if _is_file(direct / "settings.toml") and (os.sep in wanted or not (runs_dir / wanted).is_dir()):
+        return RunDirectory(_located(direct))
+    runs = list_runs(runs_dir) if runs is None else runs
+    matches = [run for run in runs if run.name == wanted] or [run for run in runs if run.name.startswith(wanted)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise RunDirectoryError(f"{wanted!r} fits several runs: {_some(matches)}; {advice}")
+    raise RunDirectoryError(f"no run named {wanted!r} in {runs_dir}; {_known(runs)}")
+
+
+def _fitting(runs_dir: Path, glob: str, runs: list[RunDirectory]) -> list[RunDirectory]:
+    """Return the runs that a glob means; with a folder in front, which no shell has expanded, those of that folder."""
+    folder, slash, names = glob.rstrip(os.sep).rpartition(os.sep)
+    if slash:
+        runs_dir, runs = Path(folder or os.sep), list_runs(Path(folder or os.sep))
+    fitting = [run for run in runs if fnmatch.fnmatchcase(run.name, names)]
+    if not fitting:
+        raise RunDirectoryError(f"no run in {runs_dir} fits {glob!r}; {_known(runs)}")
+    return fitting
+
+
+def _is_glob(pattern: str) -> bool:
+    return any(character in pattern for character in "*?[")
+
+
+def _located(path: Path) -> Path:
+    """Return where a directory lies, which for a link is where the link lies."""
+    return path.parent.resolve() / path.name if path.name not in ("", "..") else path.resolve()
 
 
 def _folders(runs_dir: Path) -> Iterator[RunDirectory]:
@@ -242,12 +343,14 @@ def _created(run: RunDirectory) -> float:
     return 0.0
 
 
-def _fill(run: RunDirectory, settings: dict[str, Any], environment: dict[str, Any]) -> None:
+def _fill(run: RunDirectory, settings: dict[str, Any], environment: dict[str, Any], ticket: Ticket | None) -> None:
     replace_text(run.settings, tomli_w.dumps(settings))
     replace_text(run.environment, json.dumps(environment, indent=2) + "\n")
     run.checkpoints.mkdir()
     run.events.touch()
     run.reserve.write_bytes(b"\0" * RESERVE_BYTES)
+    if ticket is not None:
+        run.write_ticket(ticket)
 
 
 def _undo(staging: Path | None, created: list[Path]) -> None:
@@ -256,6 +359,10 @@ def _undo(staging: Path | None, created: list[Path]) -> None:
     for folder in created:
         with contextlib.suppress(OSError):
             folder.rmdir()
+
+
+def _known(runs: list[RunDirectory]) -> str:
+    return f"it has {_some(runs)}" if runs else "there are no runs"
 
 
 def _some(runs: list[RunDirectory], most: int = 5) -> str:

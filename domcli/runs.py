@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from domcli.errors import DomcliError
-from domcli.events import AnyEvent
-from domcli.process import liveness
+from domcli.brief import read_brief
+from domcli.errors import DomcliError, RunDirectoryError
+from domcli.events import AnyEvent, Started
+from domcli.process import ProcessIdentity, liveness
 from domcli.rundir import RunDirectory
 from domcli.runstate import RunState, Status, fold, status
 from domcli.stream import EventReader
+from domcli.ticket import Ticket
 
 
 @dataclass(frozen=True)
@@ -20,38 +23,90 @@ class Run:
     state: RunState = field(default_factory=RunState)
     status: Status = "queued"
     problem: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    """The tables of settings.toml, empty if it cannot be read."""
+    preset: str | None = None
+    ticket: Ticket | None = None
+    """Its place in the queue, while it waits there or its trainer runs."""
+    process: ProcessIdentity | None = None
+    """The trainer that was launched last."""
+
+    @property
+    def started(self) -> Started | None:
+        """The `started` event of the trainer launched last, None while it has not written one."""
+        started, launched = self.state.started, self.process.launched if self.process else 0.0
+        return None if started is None or started.time < launched or self.status == "queued" else started
+
+    @property
+    def device(self) -> str | None:
+        """Where it trains or has trained, as it is called on its machine."""
+        if self.process is not None and self.process.device and self.started is None:
+            return self.process.device if self.status == "starting" else None
+        return self.state.started.device if self.state.started else None
 
 
 class RunReader:
-    """Follows one run: each call of `read` gives a fresh snapshot and reads only what was appended since."""
+    """Follows one run: each call of `read` gives a fresh snapshot and reads only what was appended since.
 
-    def __init__(self, directory: RunDirectory) -> None:
+    With `brief` the state is a condensed one (see RunState.condensed), which a list can have without reading all of a
+    long stream.
+    """
+
+    def __init__(self, directory: RunDirectory, *, brief: bool = False) -> None:
         self.directory = directory
-        self._stream = EventReader(directory.events)
-        self._run = Run(directory)
+        self._brief = brief
+        kept = read_brief(directory) if brief else None
+        if kept is None:
+            self._begin()
+        else:
+            self._stream = EventReader(directory.events, kept.offset, kept.lines, skim=True)
+            self._run = Run(directory, kept.state, settings=kept.settings, preset=kept.preset)
 
     def read(self) -> Run:
         """Return the run as it is now. The process is asked first: what it wrote before it went is then seen."""
         identity = self.directory.read_process()
         alive = "none" if identity is None else liveness(identity)
+        ticket = self.directory.read_ticket()
         events, problem = self._new_events()
+        if any(isinstance(event, Started) and event.epoch < self._run.state.epochs_done for event in events):
+            # Epochs are done again, and a condensed state does not hold those before them.
+            self._begin()
+            events, problem = self._new_events()
         state = fold(events, self._run.state)
+        queued = ticket is not None and (identity is None or identity.ticket != ticket.id)
         launched = identity.launched if identity else 0.0
-        self._run = replace(self._run, state=state, status=status(state, alive, launched), problem=problem)
+        self._run = replace(
+            self._run,
+            state=state,
+            status=status(state, alive, launched, queued=queued),
+            problem=problem,
+            ticket=ticket,
+            process=identity,
+        )
         return self._run
+
+    def _begin(self) -> None:
+        """Read from the beginning."""
+        self._stream = EventReader(self.directory.events, skim=self._brief)
+        preset = self.directory.read_environment().get("preset")
+        self._run = Run(self.directory, preset=preset if isinstance(preset, str) else None)
+        try:
+            self._run = replace(self._run, settings=self.directory.read_settings())
+        except RunDirectoryError as error:
+            self._run = replace(self._run, problem=str(error))
 
     def _new_events(self) -> tuple[list[AnyEvent], str | None]:
         problem = self._run.problem
         try:
             return self._stream.read(), problem
         except DomcliError as error:
-            problem = str(error)
+            problem = problem or str(error)
         try:
             return self._stream.read(), problem
         except DomcliError:
             return [], problem
 
 
-def read_run(directory: RunDirectory) -> Run:
+def read_run(directory: RunDirectory, *, brief: bool = False) -> Run:
     """Return a snapshot of one run."""
-    return RunReader(directory).read()
+    return RunReader(directory, brief=brief).read()

@@ -20,6 +20,10 @@ from domcli.events import (
 Status = Literal["queued", "starting", "running", "finished", "failed", "stopped", "lost"]
 
 
+RECENT = 5
+"""Epochs from whose pace the remaining time is told."""
+
+
 @dataclass(frozen=True)
 class RunState:
     """Everything the events of a run say, after a resume without the epochs that are being done again."""
@@ -29,6 +33,8 @@ class RunState:
     epochs: tuple[EpochEnd, ...] = ()
     checkpoints: tuple[CheckpointSaved, ...] = ()
     closing: Finished | Failed | Stopped | None = None
+    earlier_seconds: float = 0.0
+    """Time of epochs that were left out (see `condensed`)."""
 
     @property
     def last(self) -> EpochEnd | None:
@@ -47,7 +53,14 @@ class RunState:
     @property
     def seconds(self) -> float:
         """Training and evaluation time of the finished epochs."""
-        return sum(epoch.train_seconds + epoch.test_seconds for epoch in self.epochs)
+        return self.earlier_seconds + sum(map(_seconds, self.epochs))
+
+    def condensed(self) -> RunState:
+        """Return a state with the best, the last evaluated and the most recent epochs alone: enough for a list."""
+        wanted = {epoch.epoch for epoch in (self.best, self.last, *self.epochs[-RECENT:]) if epoch is not None}
+        kept = tuple(epoch for epoch in self.epochs if epoch.epoch in wanted)
+        left_out = sum(map(_seconds, self.epochs)) - sum(map(_seconds, kept))
+        return replace(self, epochs=kept, earlier_seconds=self.earlier_seconds + left_out)
 
     def remaining_seconds(self) -> float | None:
         """Return the time the rest will take at the pace of the last epochs, or None before the first is done.
@@ -56,8 +69,8 @@ class RunState:
         """
         if self.started is None or not self.epochs:
             return None
-        recent = self.epochs[-5:]
-        pace = sum(epoch.train_seconds + epoch.test_seconds for epoch in recent) / len(recent)
+        recent = self.epochs[-RECENT:]
+        pace = sum(map(_seconds, recent)) / len(recent)
         ahead = self.started.epochs - self.epochs_done - epoch_fraction(self)
         return max(0.0, ahead * pace)
 
@@ -85,20 +98,30 @@ def headline_accuracy(epoch: EpochEnd | None) -> float | None:
     return epoch.test.natural_accuracy if epoch.test.pgd_accuracy is None else epoch.test.pgd_accuracy
 
 
-def status(state: RunState, process: Literal["alive", "gone", "elsewhere", "none"], launched: float = 0.0) -> Status:
-    """Derive what a run is doing from its events and from whether its trainer lives.
+def status(
+    state: RunState,
+    process: Literal["alive", "gone", "elsewhere", "none"],
+    launched: float = 0.0,
+    *,
+    queued: bool = False,
+) -> Status:
+    """Derive what a run is doing from its events, from whether its trainer lives, and whether it waits in the queue.
 
     `launched` is when the trainer was launched last (seconds since 1970): a closing event older than that belongs to
     an earlier trainer. A process on another host cannot be asked and is believed to run.
     """
+    if queued and process != "alive":
+        return "queued"
     closed = state.closing is not None
     if state.closing is not None and (process in ("none", "gone") or state.closing.time >= launched):
         return _closed(state.closing)
-    if process == "none":
-        return "lost" if state.started is not None else "queued"
-    if process == "gone":
+    if process in ("none", "gone"):
         return "lost"
     return "starting" if closed or state.started is None or state.started.time < launched else "running"
+
+
+def _seconds(epoch: EpochEnd) -> float:
+    return epoch.train_seconds + epoch.test_seconds
 
 
 def _closed(event: Finished | Failed | Stopped) -> Status:

@@ -12,6 +12,8 @@ from domcli.errors import EventStreamError, StorageError
 from domcli.events import AnyEvent, decode, encode
 
 TAIL_BYTES = 1 << 16
+PROGRESS = b'{"kind":"progress",'
+"""How `encode` begins a progress event."""
 
 
 class EventWriter:
@@ -48,6 +50,11 @@ class EventWriter:
         self._seq += 1
         return stamped
 
+    @property
+    def size(self) -> int:
+        """Bytes of the stream so far."""
+        return self._size
+
     def close(self) -> None:
         os.close(self._file)
 
@@ -81,11 +88,21 @@ class EventWriter:
 class EventReader:
     """Reads what was appended since the last call; a line without its newline waits for the next call."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, offset: int = 0, line: int = 0, *, skim: bool = False) -> None:
+        """Read from a byte on, with which the line of number `line` + 1 begins.
+
+        With `skim`, of the progress events only the last of each call is looked at: they are most of a stream.
+        """
         self._path = path
-        self._offset = 0
-        self._line = 0
+        self._skim = skim
+        self._offset = offset
+        self._line = line
         self._held: list[AnyEvent] = []
+
+    @property
+    def line(self) -> int:
+        """How many lines have been read."""
+        return self._line
 
     def read(self) -> list[AnyEvent]:
         """Return the new events, unknown kinds left out.
@@ -96,9 +113,12 @@ class EventReader:
         lines = self._new_bytes().split(b"\n")[:-1]
         events, self._held = self._held, []
         problem: EventStreamError | None = None
-        for line in lines:
+        last_progress = _last_progress(lines) if self._skim else 0
+        for number, line in enumerate(lines):
             self._line += 1
             self._offset += len(line) + 1
+            if number < last_progress and line.startswith(PROGRESS):
+                continue
             try:
                 event = decode(line)
             except EventStreamError as error:
@@ -120,3 +140,7 @@ class EventReader:
             return b""
         except OSError as error:
             raise EventStreamError(f"cannot read {self._path}: {error.strerror}") from error
+
+
+def _last_progress(lines: list[bytes]) -> int:
+    return next((number for number in reversed(range(len(lines))) if lines[number].startswith(PROGRESS)), 0)

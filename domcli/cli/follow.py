@@ -1,33 +1,38 @@
-"""Follow a trainer from its start to its end: poll the event stream, pass on Ctrl-C, tell how it ended."""
+"""Follow runs to their end: poll the event streams, pass on Ctrl-C, tell how each ended."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Literal, Protocol
 
-from domcli.events import Finished, Stopped
+from domcli import launch
+from domcli.errors import DomcliError
+from domcli.events import Failed
 from domcli.rundir import RunDirectory
 from domcli.runs import Run, RunReader
 
 POLL_SECONDS = 0.2
+WAKE_SECONDS = 1.0
 LOG_TAIL_BYTES = 8192
 REFUSED_EXIT = 2
 """What a trainer exits with when it refuses during set-up, before anything is trained."""
+AT_WORK = ("queued", "starting", "running")
 
-Ending = Literal["finished", "stopped", "failed", "refused", "killed", "crashed"]
+Ending = Literal["finished", "stopped", "failed", "refused", "killed", "crashed", "left"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a launch ended. `reason` is a sentence, or None where nothing went wrong."""
+    """How a launch ended, `left` if it goes on. `reason` is a sentence, or None where nothing went wrong."""
 
     ending: Ending
     run: Run
@@ -35,25 +40,26 @@ class Outcome:
 
 
 class View(AbstractContextManager["View"], Protocol):
-    """Shows a run while it is followed."""
+    """Shows runs while they are followed."""
 
-    def update(self, run: Run) -> None:
-        """Show the run as it is now."""
+    def update(self, runs: Sequence[Run]) -> None:
+        """Show the runs as they are now, always all of them in the same order."""
 
     def say(self, text: str) -> None:
         """Tell the person something."""
 
 
 class Interrupts:
-    """While entered, Ctrl-C (SIGINT) and SIGTERM are counted instead of ending this process."""
+    """While entered, Ctrl-C (SIGINT) and SIGTERM are counted instead of ending this process; Ctrl-\\ asks to leave."""
 
     def __init__(self) -> None:
         self.count = 0
         self.terminated = False
+        self.leave = False
         self._handlers: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __enter__(self) -> Interrupts:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
             # A shell starts background jobs with SIGINT ignored; that is to stay so.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._handlers[number] = signal.signal(number, self._note)
@@ -66,6 +72,9 @@ class Interrupts:
             signal.signal(number, handler)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGQUIT:
+            self.leave = True
+            return
         self.count += 1
         self.terminated = self.terminated or number == signal.SIGTERM
 
@@ -75,35 +84,56 @@ class Interrupts:
         return 128 + (signal.SIGTERM if self.terminated else signal.SIGINT)
 
 
-def follow(run: RunDirectory, trainer: subprocess.Popen[bytes], view: View, interrupts: Interrupts) -> Outcome:
-    """Show the run until its trainer has ended. The first interrupt asks the trainer to stop, the second kills it."""
-    reader = RunReader(run)
-    handled = 0
+def follow(runs: Sequence[RunDirectory], view: View, interrupts: Interrupts) -> list[Outcome]:
+    """Show the runs until all have ended.
+
+    The first interrupt takes those that wait out of the queue and asks the trainers to stop, the second kills them.
+    Whatever was queued goes on when this process ends; if the process that advances the queue has died, another is
+    started.
+    """
+    readers = [RunReader(run) for run in runs]
+    folders = sorted({run.path.parent for run in runs})
+    handled, next_wake = 0, 0.0
     with view:
         while True:
-            # Asked before the stream is read, so that everything the trainer wrote is seen.
-            code = trainer.poll()
-            snapshot = reader.read()
-            view.update(snapshot)
-            if code is not None:
-                return _outcome(snapshot, code)
+            if time.monotonic() >= next_wake:
+                _wake(folders)
+                next_wake = time.monotonic() + WAKE_SECONDS
+            found = [reader.read() for reader in readers]
+            view.update(found)
+            if interrupts.leave or all(map(ended, found)):
+                return [_outcome(run) for run in found]
             if interrupts.count > handled:
-                handled = _pass_on(interrupts.count, handled, trainer, view)
+                _pass_on(found, kill=handled > 0 or interrupts.count > 1, view=view)
+                handled = interrupts.count
             time.sleep(POLL_SECONDS)
 
 
-def make_view(run: RunDirectory) -> View:
-    """Return the live view if stderr is a terminal that can show it, else plain lines."""
+def ended(run: Run) -> bool:
+    """Tell whether nothing more comes of a run by itself: it has ended, and without its ticket it is not retried."""
+    mine = run.ticket is not None and run.ticket.owner == os.getuid()
+    return run.status not in AT_WORK and not mine
+
+
+def make_view(runs: Sequence[RunDirectory]) -> View:
+    """Return a live view if stderr is a terminal that can show it, else plain lines.
+
+    Raises SettingsError for a run whose settings cannot be read.
+    """
     from domcli.presets import from_run
 
-    settings = from_run(run)
-    if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+    settings = [from_run(run) for run in runs]
+    if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+        from domcli.cli.plain import PlainView
+
+        return PlainView(runs, settings)
+    if len(runs) == 1:
         from domcli.cli.live import LiveView
 
-        return LiveView(run, settings)
-    from domcli.cli.plain import PlainView
+        return LiveView(runs[0], settings[0])
+    from domcli.cli.live_queue import QueueView
 
-    return PlainView(run, settings)
+    return QueueView(runs)
 
 
 def log_tail(run: RunDirectory, lines: int) -> list[str]:
@@ -118,31 +148,41 @@ def log_tail(run: RunDirectory, lines: int) -> list[str]:
     return ["".join(sign for sign in line if sign.isprintable()) for line in found if line.strip()][-lines:]
 
 
-def _pass_on(count: int, handled: int, trainer: subprocess.Popen[bytes], view: View) -> int:
-    if handled == 0 and count == 1:
-        trainer.terminate()
-        view.say("stopping: the trainer writes a checkpoint; press Ctrl-C again to kill it")
-    else:
-        trainer.kill()
-        view.say("killing the trainer")
-    return count
+def _wake(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        with contextlib.suppress(DomcliError):
+            launch.wake(folder)
 
 
-def _outcome(run: Run, code: int) -> Outcome:
+def _pass_on(runs: Sequence[Run], *, kill: bool, view: View) -> None:
+    """Take the runs out of the queue, and ask their trainers to stop or kill them."""
+    ask = launch.kill if kill else launch.request_stop
+    for run in runs:
+        if not ended(run):
+            with contextlib.suppress(DomcliError):  # it has ended by itself at this moment
+                launch.request_end(run.directory, ask)
+    whom, who = ("them", "trainers write checkpoints") if len(runs) > 1 else ("it", "the trainer writes a checkpoint")
+    killing = f"killing the trainer{'s' if len(runs) > 1 else ''}"
+    view.say(killing if kill else f"stopping: {who}; press Ctrl-C again to kill {whom}")
+
+
+def _outcome(run: Run) -> Outcome:
     closing = run.state.closing
-    process = run.directory.read_process()
-    if closing is None or (process is not None and closing.time < process.launched):
-        return _without_closing(run, code)
-    if isinstance(closing, Finished):
+    if run.status == "finished":
         return Outcome("finished", run)
-    if isinstance(closing, Stopped):
+    if run.status == "stopped":
         return Outcome("stopped", run)
-    # An unexpected error during set-up is kept: its traceback is in the run's log.
-    refused = code == REFUSED_EXIT and closing.cause in ("refused", "storage")
-    return Outcome("refused" if refused else "failed", run, closing.reason)
+    if run.status == "failed" and isinstance(closing, Failed):
+        # An unexpected error during set-up is kept: its traceback is in the run's log.
+        refused = run.started is None and closing.cause in ("refused", "storage")
+        return Outcome("refused" if refused else "failed", run, closing.reason)
+    return _without_closing(run) if run.status == "lost" else Outcome("left", run)
 
 
-def _without_closing(run: Run, code: int) -> Outcome:
+def _without_closing(run: Run) -> Outcome:
+    code = run.process.exit_code if run.process else None
+    if code is None:
+        return Outcome("killed", run, "the trainer is gone without a closing event")
     if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         return Outcome("killed", run, f"the trainer was killed ({name})")

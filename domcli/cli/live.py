@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
@@ -16,7 +17,7 @@ from rich.text import Text
 from domcli.cli import figures, output
 from domcli.cli.epochs import EpochTable
 from domcli.cli.follow import log_tail
-from domcli.cli.plain import describe, started_now
+from domcli.cli.plain import describe
 from domcli.events import Progress, Started
 from domcli.rundir import RunDirectory
 from domcli.runs import Run
@@ -51,11 +52,12 @@ class LiveView:
     ) -> None:
         self._live.stop()
 
-    def update(self, run: Run) -> None:
+    def update(self, runs: Sequence[Run]) -> None:
         """Write the epochs that have finished since the last call and redraw the bars."""
-        started = started_now(run)
-        if started is None:
-            self._live.update(self._starting(), refresh=True)
+        (run,) = runs
+        started = run.started
+        if started is None or run.status == "queued":
+            self._live.update(self._queued() if run.status == "queued" else self._starting(), refresh=True)
             return
         if self._shown is None:
             self._shown = started.epoch
@@ -84,6 +86,11 @@ class LiveView:
 
     def _line(self, text: str, style: str) -> None:
         self._console.print(Text(text, style=style), soft_wrap=True)
+
+    def _queued(self) -> RenderableType:
+        self._began = time.monotonic()
+        self._spinner.update(text=Text("queued: waits for a free device", no_wrap=True))
+        return Group(self._spinner, *self._notices())
 
     def _starting(self) -> RenderableType:
         waited = time.monotonic() - self._began

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from domcli import __version__
-from domcli.cli import logs, output, presets, resume, run, runs, show, stop
+from domcli.cli import delete, doctor, logs, output, presets, resume, run, runs, show, stop
 from domcli.errors import DomcliError
 
 INTERRUPTED = 130
@@ -29,10 +29,15 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("resume")(resume.resume)
+app.command("retry")(resume.retry)
+app.command("follow")(resume.follow)
 app.command("stop")(stop.stop)
+app.command("kill")(stop.kill)
+app.command("delete")(delete.delete)
 app.command("runs")(runs.runs)
 app.command("show")(show.show)
 app.command("logs")(logs.logs)
+app.command("doctor")(doctor.doctor)
 app.add_typer(presets.app, name="presets")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 
 from domcli.cli import figures, output
@@ -14,15 +15,13 @@ from domcli.settings import Settings
 
 
 class PlainView:
-    """Says what happens, line by line."""
+    """Says what happens, line by line; with several runs each line begins with the name of its run."""
 
-    def __init__(self, run: RunDirectory, settings: Settings) -> None:
-        self._run = run
-        self._table = EpochTable(settings)
-        self._shown: int | None = None
+    def __init__(self, runs: Sequence[RunDirectory], settings: Sequence[Settings]) -> None:
+        prefixes = [f"{run.name} | " if len(runs) > 1 else "" for run in runs]
+        self._stories = [_Story(*story) for story in zip(runs, settings, prefixes, strict=True)]
 
     def __enter__(self) -> PlainView:
-        output.note(f"{self._run.name}: starting (log: {shown_path(self._run.log)})")
         return self
 
     def __exit__(
@@ -30,28 +29,61 @@ class PlainView:
     ) -> None:
         return None
 
-    def update(self, run: Run) -> None:
-        """Write a line for every epoch that has finished since the last call."""
-        started = started_now(run)
-        if started is None:
-            return
-        if self._shown is None:
-            self._shown = started.epoch
-            output.note("\n".join([f"{self._run.name}: {describe(started)}", *self._table.header()]))
-        for epoch in run.state.epochs:
-            if epoch.epoch > self._shown:
-                output.note(self._table.line(epoch))
-                self._shown = epoch.epoch
+    def update(self, runs: Sequence[Run]) -> None:
+        """Write a line for every change of state and every epoch that has finished since the last call."""
+        for story, run in zip(self._stories, runs, strict=True):
+            story.update(run)
 
     def say(self, text: str) -> None:
         """Write a line of its own."""
-        output.note(f"{self._run.name}: {text}")
+        name = f"{self._stories[0].name}: " if len(self._stories) == 1 else ""
+        output.note(f"{name}{text}")
 
 
-def started_now(run: Run) -> Started | None:
-    """Return the `started` event of the trainer launched last, None while it has not written one."""
-    started, process = run.state.started, run.directory.read_process()
-    return None if started is None or (process is not None and started.time < process.launched) else started
+class _Story:
+    """What has been said of one run."""
+
+    def __init__(self, run: RunDirectory, settings: Settings, prefix: str) -> None:
+        self.name = run.name
+        self._log = run.log
+        self._prefix = prefix
+        self._table = EpochTable(settings)
+        self._started: Started | None = None
+        self._shown = 0
+        self._status = ""
+        self._launched = False
+
+    def update(self, run: Run) -> None:
+        changed, self._status = run.status != self._status, run.status
+        if changed and run.status in ("queued", "starting", "running"):
+            self._tell_waiting(run)
+        self._tell_epochs(run)
+        if changed and self._prefix and run.status not in ("queued", "starting", "running"):
+            output.note(f"{self.name}: {run.status}")
+
+    def _tell_waiting(self, run: Run) -> None:
+        ticket = run.ticket
+        if run.status == "queued":
+            again = f"retry {ticket.retries} of {ticket.max_retries} waits" if ticket and ticket.retries else "queued"
+            output.note(f"{self.name}: {again}")
+            self._launched = False
+        elif not self._launched:
+            output.note(f"{self.name}: starting (log: {shown_path(self._log)})")
+            self._launched = True
+
+    def _tell_epochs(self, run: Run) -> None:
+        started = run.started
+        if started is None:
+            return
+        if started != self._started:
+            self._shown = started.epoch
+            header = [] if self._started else self._table.header()
+            self._started = started
+            output.note("\n".join([f"{self.name}: {describe(started)}", *(self._prefix + line for line in header)]))
+        for epoch in run.state.epochs:
+            if epoch.epoch > self._shown:
+                output.note(self._prefix + self._table.line(epoch))
+                self._shown = epoch.epoch
 
 
 def describe(started: Started) -> str:

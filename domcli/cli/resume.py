@@ -1,39 +1,117 @@
-"""`domcli resume`: go on with a run that was stopped, failed or lost."""
+"""`domcli resume` and `domcli retry`: go on with runs from their last checkpoints; `domcli follow`: look on."""
 
 from __future__ import annotations
 
-import typer
+from typing import TYPE_CHECKING
 
-from domcli.cli import options, output
+from domcli.cli import launching, options, output
 from domcli.errors import ProcessError
+
+if TYPE_CHECKING:
+    from domcli.rundir import RunDirectory
+    from domcli.runs import Run
+
+FAILED = ["failed", "lost"]
 
 
 def resume(
-    run: options.RunName,
+    runs: options.RunNames = None,
+    states: options.States = None,
     detach: options.Detach = False,
-    device: options.Device = "auto",
+    devices: launching.Devices = "auto",
+    jobs_per_gpu: launching.JobsPerGpu = 1,
+    max_retries: launching.MaxRetries = 0,
     runs_dir: options.RunsDir = None,
     as_json: options.Json = False,
 ) -> None:
-    """Go on with a run from its last checkpoint, following it as `domcli run` does."""
+    """Go on with runs that were stopped, failed or were lost, from their last checkpoints, as `domcli run` does."""
+    from domcli.cli.selection import select_runs
+
+    found = select_runs(runs, states, runs_dir, verb="resume")
+    _queue(found, devices, jobs_per_gpu, max_retries, detach=detach, as_json=as_json)
+
+
+def retry(
+    runs: options.RunNames = None,
+    detach: options.Detach = False,
+    devices: launching.Devices = "auto",
+    jobs_per_gpu: launching.JobsPerGpu = 1,
+    max_retries: launching.MaxRetries = 0,
+    runs_dir: options.RunsDir = None,
+    as_json: options.Json = False,
+) -> None:
+    """Resume failed and lost runs: all of them, or those among the runs that are named."""
+    from domcli.cli.selection import select_runs
+
+    found = select_runs(runs, FAILED, runs_dir, verb="retry")
+    _queue(found, devices, jobs_per_gpu, max_retries, detach=detach, as_json=as_json)
+
+
+def follow(
+    runs: options.RunNames = None,
+    states: options.States = None,
+    runs_dir: options.RunsDir = None,
+    as_json: options.Json = False,
+) -> None:
+    """Follow runs that are queued or at work (default: all of them) with their progress.
+
+    Ctrl-\\ leaves them at work; Ctrl-C stops them as it does in `domcli run`.
+    """
+    from domcli.cli.follow import AT_WORK
+    from domcli.cli.selection import select_runs
+
+    found = select_runs(runs, states or ([] if runs else list(AT_WORK)), runs_dir, verb="follow")
+    _follow([run.directory for run in found], as_json=as_json)
+
+
+def _queue(found: list[Run], devices: str, jobs_per_gpu: int, max_retries: int, *, detach: bool, as_json: bool) -> None:
     from domcli import launch
-    from domcli.cli.follow import Interrupts
     from domcli.cli.summary import as_json as summary
-    from domcli.cli.watch import closing_summary, exit_code, tell_detached, watch
     from domcli.runs import read_run
 
-    directory = options.find_run(run, runs_dir)
-    if detach:
-        tell_detached(directory, launch.resume(directory, device))
-        if as_json:
-            output.json_data([summary(read_run(directory))])
+    if not found:
+        return
+    directories = [run.directory for run in found]
+    _refuse_impossible(found)
+    tickets = launching.tickets(len(directories), devices, jobs_per_gpu, max_retries)
+    for directory, ticket in zip(directories, tickets, strict=True):
+        launch.enqueue(directory, ticket)
+    for folder in {directory.path.parent for directory in directories}:
+        launch.wake(folder)
+    if not detach:
+        _follow(directories, as_json=as_json)
+        return
+    launching.tell_detached(directories)
+    if as_json:
+        output.json_data([summary(read_run(directory)) for directory in directories])
+
+
+def _refuse_impossible(found: list[Run]) -> None:
+    """Raise for the first run that cannot go on, before any is queued."""
+    from domcli.presets import from_run
+
+    for run in found:
+        name = run.directory.name
+        if run.status == "finished":
+            raise ProcessError(f"{name} is finished: there is nothing left to resume")
+        if run.status == "queued":
+            raise ProcessError(f"{name} is queued already")
+        if run.status in ("starting", "running"):
+            pid = f" (process {run.process.pid})" if run.process else ""
+            raise ProcessError(f"{name} already has a trainer{pid}; stop it first")
+        from_run(run.directory)
+
+
+def _follow(directories: list[RunDirectory], *, as_json: bool) -> None:
+    from domcli.cli.follow import Interrupts
+
+    if not directories:
         return
     with Interrupts() as interrupts:
-        outcome = watch(directory, lambda: launch.resume(directory, device), interrupts)
-    if outcome.ending == "refused":
-        raise ProcessError(str(outcome.reason))
-    if as_json:
-        output.json_data([summary(outcome.run)])
-    else:
-        closing_summary(outcome)
-    raise typer.Exit(exit_code([outcome], interrupts))
+        outcomes = launching.watch(directories, interrupts)
+    refused = [outcome for outcome in outcomes if outcome.ending == "refused"]
+    if len(refused) == len(outcomes) == 1:
+        raise ProcessError(str(refused[0].reason))
+    for outcome in refused:
+        output.error(f"{outcome.run.directory.name}: {outcome.reason}")
+    raise launching.conclude(outcomes, interrupts, as_json=as_json)

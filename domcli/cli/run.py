@@ -1,4 +1,4 @@
-"""`domcli run`: one trainer for each preset and seed, one after another, followed to the end."""
+"""`domcli run`: from presets to runs, which queue for free slots and go on when this command ends."""
 
 from __future__ import annotations
 
@@ -11,44 +11,40 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from domcli.cli import options, output
-from domcli.errors import DomcliError, ProcessError, RunDirectoryError, SettingsError
+from domcli.cli import launching, options, output
+from domcli.errors import DomcliError, ProcessError, SettingsError
 
 if TYPE_CHECKING:
-    from domcli.cli.follow import Interrupts, Outcome
+    from domcli.cli.follow import Outcome
+    from domcli.cli.plan import Planned
     from domcli.rundir import RunDirectory
-    from domcli.settings import Settings
+    from domcli.ticket import Ticket
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A run that is to be created: `name` is None for the default."""
-
-    preset: str
-    settings: Settings
-    name: str | None
-
-
-@dataclass(frozen=True)
-class Launch:
-    """How and where all runs of one command are launched."""
+class Manner:
+    """How the runs of one command are launched and shown."""
 
     runs_dir: Path
-    device: str
     quick: bool
+    as_json: bool
 
 
 def run(
     presets: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="PRESET",
-            help="Names from `domcli presets`, or paths of TOML files.",
+            help="Names from `domcli presets`, globs such as 'natural-*', or paths of TOML files.",
             autocompletion=options.complete_preset,
         ),
-    ],
+    ] = None,
+    all_paper: Annotated[
+        bool, typer.Option("--all-paper", help="All settings of the paper and their baselines.")
+    ] = False,
     seeds: Annotated[
-        str | None, typer.Option("--seeds", metavar="0,1,2", help="One run for each seed [default: the preset's].")
+        str | None,
+        typer.Option("--seeds", metavar="0,1,2", help="One run for each seed, also 0-4 [default: the preset's]."),
     ] = None,
     overrides: Annotated[
         list[str] | None,
@@ -57,129 +53,125 @@ def run(
     quick: Annotated[
         bool, typer.Option("--quick", help="Shrink to about a minute: digits, a narrow network, few epochs.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be queued, and how long it would take; start nothing.")
+    ] = False,
     detach: options.Detach = False,
-    device: options.Device = "auto",
+    devices: launching.Devices = "auto",
+    jobs_per_gpu: launching.JobsPerGpu = 1,
+    max_retries: launching.MaxRetries = 0,
     runs_dir: options.RunsDir = None,
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the run [default: PRESET-seedN]; -seedN is added for seeds.")
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Train presets, following each run with its progress; several run one after another.
+    """Queue a run for each preset and seed, and follow them with their progress.
 
-    Ctrl-C asks the trainer to write a checkpoint and stop; a second one kills it. Closing the terminal leaves it
-    running.
+    Runs start in order when a device is free. Ctrl-C takes them out of the queue and asks their trainers to write a
+    checkpoint and stop; a second one kills. Ctrl-\\ or closing the terminal leaves them at work.
     """
-    from domcli.launch import preflight
+    from domcli import launch
+    from domcli.cli.plan import all_presets, plan
 
-    launch = Launch(options.resolve_runs_dir(runs_dir), device, quick)
-    planned = _plan(presets, _seeds(seeds), overrides or [], launch, name)
-    if detach and len(planned) > 1:
-        raise ProcessError(f"--detach starts a single run, and these are {len(planned)}: start them one by one")
-    preflight([one.settings for one in planned], launch.runs_dir)
+    if not presets and not all_paper:
+        raise SettingsError("nothing to run: give a preset (`domcli presets` lists them), or --all-paper")
+    manner = Manner(options.resolve_runs_dir(runs_dir), quick, as_json)
+    wanted = [*(presets or []), *(all_presets() if all_paper else [])]
+    planned = plan(wanted, seeds, overrides or [], manner.runs_dir, name, quick=quick)
+    tickets = launching.tickets(len(planned), devices, jobs_per_gpu, max_retries)
+    if dry_run:
+        from domcli.cli.dry_run import show
+
+        show(planned, tickets, manner.runs_dir, as_json=as_json)
+        return
+    launch.preflight([one.settings for one in planned], manner.runs_dir)
     if detach:
-        _start_detached(planned[0], launch, as_json)
+        _start_detached(planned, tickets, manner)
     else:
-        _run_all(planned, launch, as_json)
+        _run_all(planned, tickets, manner)
 
 
-def _plan(
-    presets: list[str], seeds: list[int] | None, overrides: list[str], launch: Launch, name: str | None
-) -> list[Planned]:
-    """Resolve and validate every run before the first is created."""
-    from domcli.presets import resolve
-    from domcli.rundir import require_unused
-
-    if name is not None and len(presets) > 1:
-        raise RunDirectoryError(f"--name names the runs of one preset, and these are {len(presets)}: leave it out")
-    each_seed: list[int | None] = [*seeds] if seeds else [None]
-    planned = []
-    for preset in presets:
-        for seed in each_seed:
-            own = [*overrides, *([] if seed is None else [f"train.seed={seed}"])]
-            full_name = f"{name}-seed{seed}" if name is not None and len(each_seed) > 1 else name
-            if full_name is not None:
-                require_unused(launch.runs_dir, full_name)
-            planned.append(Planned(_preset_name(preset), resolve(preset, own, launch.quick), full_name))
-    return planned
-
-
-def _seeds(text: str | None) -> list[int] | None:
-    if text is None:
-        return None
-    try:
-        return list(dict.fromkeys(int(part) for part in text.split(",")))
-    except ValueError as error:
-        raise SettingsError(f"--seeds {text}: write whole numbers with commas between them, as in 0,1,2") from error
-
-
-def _preset_name(preset: str) -> str:
-    return Path(preset).stem if preset.endswith(".toml") else Path(preset).name
-
-
-def _run_all(planned: list[Planned], launch: Launch, as_json: bool) -> None:
+def _run_all(planned: list[Planned], tickets: list[Ticket], manner: Manner) -> None:
+    """Queue the runs and follow them. Runs that their trainers refuse leave nothing behind but the reason."""
     from domcli.cli.follow import Interrupts
-    from domcli.cli.summary import as_json as summary
-    from domcli.cli.watch import closing_summary, exit_code
 
-    outcomes: list[Outcome] = []
-    try:
-        with Interrupts() as interrupts:
-            for number, one in enumerate(planned, start=1):
-                if len(planned) > 1:
-                    output.note(f"run {number} of {len(planned)}")
-                outcomes.append(_run_one(one, launch, interrupts))
-                if not as_json:
-                    closing_summary(outcomes[-1])
-                if interrupts.count:
-                    _tell_not_started(planned[number:])
-                    break
-    finally:
-        if as_json and outcomes:
-            output.json_data([summary(outcome.run) for outcome in outcomes])
-    raise typer.Exit(exit_code(outcomes, interrupts))
+    made = launching.folders_to_make(manner.runs_dir)
+    with Interrupts() as interrupts:
+        directories = _create(planned, tickets, manner)
+        outcomes = launching.watch(directories, interrupts)
+    refused = [outcome for outcome in outcomes if outcome.ending == "refused"]
+    for outcome in refused:
+        _discard(outcome, several=len(outcomes) > 1)
+    if refused and len(refused) == len(outcomes):
+        _remove(made, manner.runs_dir)
+    if len(outcomes) == len(refused) == 1:
+        raise ProcessError(str(refused[0].reason))
+    kept = [outcome for outcome in outcomes if outcome.ending != "refused"]
+    end = launching.conclude(kept, interrupts, as_json=manner.as_json)
+    raise end if not refused else typer.Exit(max(end.exit_code, launching.RUN_FAILED if kept else launching.REFUSED))
 
 
-def _run_one(one: Planned, launch: Launch, interrupts: Interrupts) -> Outcome:
-    """Run one to its end. A run that its trainer refuses leaves nothing behind, and the reason is raised."""
-    from domcli import rundir
-    from domcli.cli.watch import watch
-    from domcli.launch import start
-
-    made = [folder for folder in (launch.runs_dir, *launch.runs_dir.parents) if not folder.exists()]
-    directory = _create(one, launch)
-    try:
-        outcome = watch(directory, lambda: start(directory, launch.device), interrupts)
-        if outcome.ending == "refused":
-            raise ProcessError(str(outcome.reason))
-    except DomcliError:
-        rundir.discard(directory)
-        for folder in made:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-        raise
-    return outcome
-
-
-def _start_detached(one: Planned, launch: Launch, as_json: bool) -> None:
-    from domcli.cli.summary import as_json as summary
-    from domcli.cli.watch import tell_detached
-    from domcli.launch import start
+def _start_detached(planned: list[Planned], tickets: list[Ticket], manner: Manner) -> None:
+    from domcli import launch
+    from domcli.cli.summary import as_json
     from domcli.runs import read_run
 
-    directory = _create(one, launch)
-    tell_detached(directory, start(directory, launch.device))
-    if as_json:
-        output.json_data([summary(read_run(directory))])
+    directories = _create(planned, tickets, manner)
+    launch.wake(manner.runs_dir)
+    launching.tell_detached(directories)
+    if manner.as_json:
+        output.json_data([as_json(read_run(directory)) for directory in directories])
 
 
-def _create(one: Planned, launch: Launch) -> RunDirectory:
+def _create(planned: list[Planned], tickets: list[Ticket], manner: Manner) -> list[RunDirectory]:
+    """Create the run directories, all of them in the queue, or none of those that have not begun."""
     from domcli.launch import create_run
 
     command_line = shlex.join(["domcli", *sys.argv[1:]])
-    return create_run(one.settings, one.preset, launch.runs_dir, one.name, command_line, quick=launch.quick)
+    created: list[RunDirectory] = []
+    try:
+        for one, ticket in zip(planned, tickets, strict=True):
+            created.append(
+                create_run(
+                    one.settings,
+                    one.preset,
+                    manner.runs_dir,
+                    one.name,
+                    command_line,
+                    quick=manner.quick,
+                    ticket=ticket,
+                )
+            )
+    except BaseException:
+        for directory in created:
+            _take_back(directory)
+        raise
+    return created
 
 
-def _tell_not_started(rest: list[Planned]) -> None:
-    if rest:
-        output.note("not started: " + ", ".join(f"{one.preset} seed {one.settings.train.seed}" for one in rest))
+def _take_back(directory: RunDirectory) -> None:
+    from domcli import launch, rundir
+
+    with contextlib.suppress(DomcliError, OSError):
+        if launch.cancel(directory):
+            rundir.discard(directory)
+
+
+def _discard(outcome: Outcome, *, several: bool) -> None:
+    from domcli import rundir
+
+    if several:
+        output.error(f"{outcome.run.directory.name}: {outcome.reason}")
+    rundir.discard(outcome.run.directory)
+
+
+def _remove(made: list[Path], runs_dir: Path) -> None:
+    """Remove the folders that this command has made, as long as they are empty."""
+    from domcli import launch
+
+    if runs_dir in made:
+        launch.forget(runs_dir)
+    for folder in made:
+        with contextlib.suppress(OSError):
+            folder.rmdir()

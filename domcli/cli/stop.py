@@ -1,35 +1,94 @@
-"""`domcli stop`: ask trainers to write a checkpoint and stop."""
+"""`domcli stop` and `domcli kill`: take runs out of the queue, and end their trainers gracefully or at once."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from domcli.cli import options, output
+from domcli.errors import DomcliError, ProcessError
+
+if TYPE_CHECKING:
+    from domcli.process import ProcessIdentity
+    from domcli.rundir import RunDirectory
 
 
 def stop(
-    runs: options.RunNames,
-    kill: Annotated[
-        bool, typer.Option("--kill", help="End at once; what was done since the last checkpoint is lost.")
+    runs: options.RunNames = None,
+    states: options.States = None,
+    kill_them: Annotated[
+        bool, typer.Option("--kill", help="End at once, as `domcli kill`; what was done since a checkpoint is lost.")
     ] = False,
     runs_dir: options.RunsDir = None,
 ) -> None:
-    """Ask trainers to write a checkpoint and stop, and wait until they have."""
-    from domcli import launch
+    """Ask trainers to write a checkpoint and stop, and wait until they have; take runs out of the queue."""
+    from domcli.cli.selection import select_runs
 
-    directories = [options.find_run(run, runs_dir) for run in runs]
-    if kill:
-        for directory in directories:
-            launch.kill(directory)
+    directories = [run.directory for run in select_runs(runs, states, runs_dir, verb="stop")]
+    if kill_them:
+        _end_each(directories, _kill)
     else:
         # All are asked before any is waited for, so that they write their checkpoints at the same time.
-        asked = [(directory, launch.request_stop(directory)) for directory in directories]
-        for directory, identity in asked:
-            launch.wait_stopped(directory, identity)
-    for directory in directories:
-        ended = "killed" if kill else "stopped"
-        output.note(
-            f"{directory.name} was {ended}; go on with: {options.program()} resume {options.reference(directory)}"
-        )
+        asked: list[tuple[RunDirectory, ProcessIdentity]] = []
+        _end_each(directories, lambda directory: _ask(directory, asked))
+        _end_each([directory for directory, _ in asked], lambda directory: _wait(directory, dict(asked)[directory]))
+
+
+def kill(runs: options.RunNames = None, states: options.States = None, runs_dir: options.RunsDir = None) -> None:
+    """End trainers at once; what they did since their last checkpoints is lost. Takes runs out of the queue."""
+    from domcli.cli.selection import select_runs
+
+    _end_each([run.directory for run in select_runs(runs, states, runs_dir, verb="kill")], _kill)
+
+
+def _end_each(directories: list[RunDirectory], end: Callable[[RunDirectory], None]) -> None:
+    """End every run that can be ended, then raise what stood in the way of the others."""
+    problems = [problem for directory in directories if (problem := _problem_of(end, directory))]
+    if problems:
+        raise ProcessError("\n".join(problems))
+
+
+def _problem_of(end: Callable[[RunDirectory], None], directory: RunDirectory) -> str | None:
+    try:
+        end(directory)
+    except DomcliError as error:
+        return str(error)
+    return None
+
+
+def _ask(directory: RunDirectory, asked: list[tuple[RunDirectory, ProcessIdentity]]) -> None:
+    from domcli import launch
+
+    identity = launch.request_end(directory, launch.request_stop)
+    if identity is None:
+        _tell_taken_out(directory)
+    else:
+        asked.append((directory, identity))
+
+
+def _wait(directory: RunDirectory, identity: ProcessIdentity) -> None:
+    from domcli import launch
+
+    launch.wait_stopped(directory, identity)
+    _tell_ended(directory, "stopped")
+
+
+def _kill(directory: RunDirectory) -> None:
+    from domcli import launch
+
+    if launch.request_end(directory, launch.kill) is None:
+        _tell_taken_out(directory)
+    else:
+        _tell_ended(directory, "killed")
+
+
+def _tell_taken_out(directory: RunDirectory) -> None:
+    again = f"{options.program()} resume {options.reference(directory)}"
+    output.note(f"{directory.name} was taken out of the queue; queue it again with: {again}")
+
+
+def _tell_ended(directory: RunDirectory, how: str) -> None:
+    again = f"{options.program()} resume {options.reference(directory)}"
+    output.note(f"{directory.name} was {how}; go on with: {again}")

@@ -1,19 +1,29 @@
-"""Start, stop and resume trainers, which a launcher meets in the run directory and nowhere else."""
+"""Queue, start, stop and resume trainers, which a launcher meets in the run directory and nowhere else."""
 
 from __future__ import annotations
 
-from domcli.launch.control import TRAINER, kill, request_stop, resume, start, stop, wait_stopped
+from domcli.launch.control import TRAINER, Placement, kill, request_stop, start, stop, wait_stopped
 from domcli.launch.prepare import create_run, default_name, preflight
+from domcli.launch.queue import cancel, choose_devices, enqueue, new_ticket, request_end, tickets, wake
+from domcli.launch.slots import forget
 
 __all__ = [
     "TRAINER",
+    "Placement",
+    "cancel",
+    "choose_devices",
     "create_run",
     "default_name",
+    "enqueue",
+    "forget",
     "kill",
+    "new_ticket",
     "preflight",
+    "request_end",
     "request_stop",
-    "resume",
     "start",
     "stop",
+    "tickets",
     "wait_stopped",
+    "wake",
 ]

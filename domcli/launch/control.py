@@ -1,9 +1,8 @@
-"""One trainer process on this machine: start it, ask it to stop, kill it, start it again."""
+"""One trainer process on this machine: start it, ask it to stop, kill it."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import socket
@@ -11,10 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from domcli import process
+from domcli.devices import CPU, VISIBLE, Device
 from domcli.errors import ProcessError, StorageError
+from domcli.launch import locks
 from domcli.process import ProcessIdentity
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
@@ -24,35 +28,100 @@ STOP_SECONDS = 60.0
 """How long a trainer may take to write its checkpoint and stop."""
 KILL_SECONDS = 10.0
 POLL_SECONDS = 0.1
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where and how a trainer is started. `folder` is where it runs and relative data paths begin."""
+
+    device: Device = CPU
+    wanted: str = "auto"
+    folder: Path | None = None
+    threads: int | None = None
+    ticket: str = ""
+    slot: int | None = None
+    """Descriptor of the slot's lock, which the trainer keeps."""
+
+    def arguments(self) -> list[str]:
+        """Return the trainer's options: it sees the one GPU it is given, and is told what that is called outside."""
+        if self.device.visible is None:
+            name = "auto" if self.device == CPU and self.wanted == "auto" else self.device.name
+            return ["--device", name]
+        return ["--device", "auto" if self.wanted == "auto" else "cuda", "--shown-as", self.device.name]
+
+    def environment(self) -> dict[str, str]:
+        """Return the trainer's environment variables: this process's, its device and its threads."""
+        environment = python_environment()
+        if self.device.visible is not None:
+            environment[VISIBLE] = self.device.visible
+        if self.threads is not None:
+            environment["OMP_NUM_THREADS"] = str(self.threads)
+        return environment
+
+
+def python_environment() -> dict[str, str]:
+    """Return the environment variables for a Python process of domcli's own: unbuffered, and only installed modules."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        # `-m` would put the current folder first, and somebody's random.py there in place of Python's.
+        environment["PYTHONSAFEPATH"] = "1"
+    return environment
 
 
 def start(
-    run: RunDirectory, device: str = "auto", *, folder: Path | None = None, command: Sequence[str] = TRAINER
+    run: RunDirectory, placement: Placement | None = None, *, command: Sequence[str] = TRAINER
 ) -> subprocess.Popen[bytes]:
     """Start a trainer in its own session, so that it outlives the terminal, with its output in trainer.log.
 
-    `folder` is where it runs and relative data paths begin (default: here). Raises ProcessError when a trainer already
-    works on this run, StorageError when the run directory cannot be written.
+    The run's lock is taken here and handed to the trainer, so that there is one at the most, whatever becomes of this
+    process. Raises ProcessError when a trainer already works on this run, StorageError when the run directory cannot
+    be written.
     """
-    folder = folder or Path.cwd()
-    with _launching(run):
-        _refuse_second_trainer(run)
-        launched = time.time()
-        try:
-            with run.log.open("ab") as log:
-                trainer = subprocess.Popen(
-                    [*command, str(run.path.absolute()), "--device", device],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    cwd=folder,
-                    env=_environment(),
-                    start_new_session=True,
-                )
-        except OSError as error:
-            raise ProcessError(f"cannot start the trainer of {run.name}: {error}") from error
-        _record(run, trainer, launched, folder)
+    placement = placement or Placement()
+    with sole_access(run) as lock:
+        return start_locked(run, lock, placement, command)
+
+
+def start_locked(run: RunDirectory, lock: int, placement: Placement, command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a trainer (see `start`) for a caller that holds the run's lock."""
+    folder = placement.folder or Path.cwd()
+    given = [lock, *([] if placement.slot is None else [placement.slot])]
+    ticket = ["--ticket", placement.ticket] if placement.ticket else []
+    arguments = [str(run.path.absolute()), *placement.arguments(), "--lock", str(lock), *ticket]
+    launched = time.time()
+    try:
+        with run.log.open("ab") as log, _signals_held_back():
+            trainer = subprocess.Popen(
+                [*command, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=folder,
+                env=placement.environment(),
+                start_new_session=True,
+                pass_fds=given,
+            )
+    except OSError as error:
+        raise ProcessError(f"cannot start the trainer of {run.name}: {error}") from error
+    _record(run, trainer, launched, folder, placement)
     return trainer
+
+
+@contextlib.contextmanager
+def sole_access(run: RunDirectory) -> Iterator[int]:
+    """Hold the run's lock while it is launched or its place in the queue is changed; yield the descriptor.
+
+    Raises ProcessError while a trainer works on the run, here or elsewhere, StorageError if nothing can be written.
+    """
+    lock = locks.acquire(run.lock)
+    if lock is None:
+        raise ProcessError(f"{run.name} already has a trainer{_which(run)}; stop it first")
+    try:
+        _refuse_elsewhere(run)
+        yield lock
+    finally:
+        os.close(lock)
 
 
 def request_stop(run: RunDirectory) -> ProcessIdentity:
@@ -71,85 +140,63 @@ def stop(run: RunDirectory, timeout: float = STOP_SECONDS) -> None:
 def wait_stopped(run: RunDirectory, identity: ProcessIdentity, timeout: float = STOP_SECONDS) -> None:
     """Wait until a trainer that was asked to stop has ended. Raises ProcessError after `timeout` seconds."""
     if not _gone(identity, timeout):
-        raise ProcessError(f"{run.name} has not stopped within {timeout:.0f} s; kill it with domcli stop --kill")
+        raise ProcessError(f"{run.name} has not stopped within {timeout:.0f} s; kill it with domcli kill")
 
 
-def kill(run: RunDirectory, timeout: float = KILL_SECONDS) -> None:
-    """End the trainer at once; what it did since its last checkpoint is lost. Raises ProcessError if it cannot."""
+def kill(run: RunDirectory, timeout: float = KILL_SECONDS) -> ProcessIdentity:
+    """End the trainer at once and return which it was; what it did since its last checkpoint is lost.
+
+    Raises ProcessError when there is none on this machine, or if it does not end.
+    """
+    # Without its ticket it is not launched again for having failed.
+    run.ticket.unlink(missing_ok=True)
     identity = _signal(run, signal.SIGKILL)
     if not _gone(identity, timeout):
         raise ProcessError(f"{run.name}: process {identity.pid} does not end; it may be waiting for a disk or driver")
-
-
-def resume(run: RunDirectory, device: str = "auto", *, command: Sequence[str] = TRAINER) -> subprocess.Popen[bytes]:
-    """Start a trainer that goes on from the last checkpoint, in the folder of the first launch if it is still there.
-
-    Raises ProcessError for a run that is finished or has a trainer.
-    """
-    run.read_settings()
-    if read_run(run).status == "finished":
-        raise ProcessError(f"{run.name} is finished: there is nothing left to resume")
-    identity = run.read_process()
-    folder = Path(identity.cwd) if identity and identity.host == socket.gethostname() else Path.cwd()
-    return start(run, device, folder=folder if folder.is_dir() else Path.cwd(), command=command)
+    return identity
 
 
 @contextlib.contextmanager
-def _launching(run: RunDirectory) -> Iterator[None]:
-    """Let one launcher at a time look for a running trainer and start its own."""
+def _signals_held_back() -> Iterator[None]:
+    """Start children with these signals blocked: the trainer lets them in once it can heed them, and none is lost."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
-        handle = os.open(run.settings, os.O_RDWR)
-    except OSError as error:
-        raise StorageError(f"cannot write in {run.path}: {error.strerror}") from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(handle)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _refuse_second_trainer(run: RunDirectory) -> None:
+def _which(run: RunDirectory) -> str:
     identity = run.read_process()
-    if identity and process.liveness(identity) == "alive":
-        raise ProcessError(f"{run.name} already has a trainer (process {identity.pid}); stop it first")
-    if identity and read_run(run).status in ("starting", "running"):
+    if identity is None or process.liveness(identity) == "gone":
+        return ", started by hand or on another machine"
+    return f" (process {identity.pid}{'' if process.is_here(identity) else f' on {identity.host}'})"
+
+
+def _refuse_elsewhere(run: RunDirectory) -> None:
+    identity = run.read_process()
+    if identity and not process.is_here(identity) and read_run(run).status in ("starting", "running"):
         raise ProcessError(
             f"{run.name} was launched on {identity.host} and may still run there; "
             f"if it does not, delete {run.process} and try again"
         )
-    if _locked(run):
-        raise ProcessError(f"{run.name} already has a trainer, started by hand or on another machine; stop it first")
+    if identity and process.liveness(identity) == "alive":
+        raise ProcessError(f"{run.name} already has a trainer (process {identity.pid}); stop it first")
 
 
-def _locked(run: RunDirectory) -> bool:
-    """Tell whether a trainer holds the lock (flock: on a shared file system this also sees other machines)."""
-    try:
-        handle = os.open(run.lock, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(handle)
-    return False
-
-
-def _environment() -> dict[str, str]:
-    """Return this environment, with unbuffered output."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        # `-m` would put the current folder first, and somebody's random.py there in place of Python's.
-        environment["PYTHONSAFEPATH"] = "1"
-    return environment
-
-
-def _record(run: RunDirectory, trainer: subprocess.Popen[bytes], launched: float, folder: Path) -> None:
+def _record(
+    run: RunDirectory, trainer: subprocess.Popen[bytes], launched: float, folder: Path, placement: Placement
+) -> None:
     here = process.identify(trainer.pid)
-    start_time = here.start_time if here else launched
     identity = ProcessIdentity(
-        pid=trainer.pid, start_time=start_time, host=socket.gethostname(), cwd=str(folder), launched=launched
+        pid=trainer.pid,
+        start_time=here.start_time if here else launched,
+        host=socket.gethostname(),
+        cwd=str(folder),
+        launched=launched,
+        ticket=placement.ticket,
+        device=placement.device.name,
+        birth=here.birth if here else "",
     )
     try:
         run.write_process(identity)
@@ -157,6 +204,14 @@ def _record(run: RunDirectory, trainer: subprocess.Popen[bytes], launched: float
         trainer.kill()
         trainer.wait()
         raise StorageError(f"cannot write {run.process}: {error.strerror}") from error
+
+
+def record_exit(run: RunDirectory, pid: int, code: int) -> None:
+    """Note in process.json how a trainer ended, if it is still the one that is written there."""
+    identity = run.read_process()
+    if identity is not None and identity.pid == pid:
+        with contextlib.suppress(OSError):
+            run.write_process(msgspec.structs.replace(identity, exit_code=code))
 
 
 def _signal(run: RunDirectory, number: signal.Signals) -> ProcessIdentity:

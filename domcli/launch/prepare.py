@@ -12,12 +12,15 @@ import time
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from domcli import __version__, rundir
 from domcli.errors import DataError, RunDirectoryError, StorageError
 from domcli.rundir import RunDirectory
-from domcli.settings import DataSettings, Settings
+from domcli.ticket import Ticket
+
+if TYPE_CHECKING:
+    from domcli.settings import DataSettings, Settings
 
 PARAMETERS_AT_WIDTH_64 = {"preactresnet18": 11.2e6, "wideresnet34-10": 46.2e6}
 BYTES_A_PARAMETER = 4
@@ -67,9 +70,16 @@ def default_name(preset_name: str, seed: int, quick: bool) -> str:
 
 
 def create_run(
-    settings: Settings, preset_name: str, runs_dir: Path, name: str | None, command_line: str, *, quick: bool = False
+    settings: Settings,
+    preset_name: str,
+    runs_dir: Path,
+    name: str | None,
+    command_line: str,
+    *,
+    quick: bool = False,
+    ticket: Ticket | None = None,
 ) -> RunDirectory:
-    """Check that the run can work here and create its directory.
+    """Check that the run can work here and create its directory; with a ticket it is in the queue at once.
 
     A given name must be unused; without one it is the default name, numbered where that is taken. Raises DataError,
     StorageError or RunDirectoryError, and leaves nothing behind then.
@@ -77,12 +87,12 @@ def create_run(
     preflight([settings], runs_dir)
     environment = _environment(preset_name, command_line, quick)
     if name is not None:
-        return rundir.create(runs_dir, name, settings.to_dict(), environment)
+        return rundir.create(runs_dir, name, settings.to_dict(), environment, ticket)
     wanted = default_name(preset_name, settings.train.seed, quick)
     while True:
         unused = rundir.unused_name(runs_dir, wanted)
         try:
-            return rundir.create(runs_dir, unused, settings.to_dict(), environment)
+            return rundir.create(runs_dir, unused, settings.to_dict(), environment, ticket)
         except RunDirectoryError:
             # Another shell may have taken the name between the look and the creation.
             if not (runs_dir / unused).exists():

@@ -1,5 +1,7 @@
 """The trainer process: `python -m domcli.trainer RUN_DIRECTORY [--device auto|cpu|cuda|cuda:N]`.
 
+A launcher also hands over the run's lock and tells for which ticket it launched, and what the device is called outside.
+
 Exit codes: 0 finished, 1 failed while training, 2 refused before it began, 3 stopped when asked. Every end that can
 be caught writes a closing event.
 """
@@ -16,6 +18,9 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
+from domcli.brief import BriefWriter
 from domcli.errors import DomcliError, ProcessError, StorageError
 from domcli.events import AnyEvent, Failed, Started, Stopped
 from domcli.process import identify
@@ -29,13 +34,13 @@ FINISHED, FAILED, REFUSED, STOPPED = 0, 1, 2, 3
 log = logging.getLogger(__name__)
 
 
-class RunWriter(EventWriter):
+class RunWriter(BriefWriter):
     """The stream of this run; remembers whether training has begun."""
 
     started = False
 
     def write(self, event: AnyEvent) -> AnyEvent:
-        """Append the event (see EventWriter)."""
+        """Append the event (see BriefWriter)."""
         written = super().write(event)
         self.started = self.started or isinstance(event, Started)
         return written
@@ -46,6 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m domcli.trainer", description="Train the run in a run directory.")
     parser.add_argument("run_directory", type=Path)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--shown-as", help="what the GPU is called where it is not the only one")
+    parser.add_argument("--lock", type=int, help="descriptor of the run's lock, already held")
+    parser.add_argument("--ticket", default="", help="id of the ticket for which it was launched")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     stop = StopFlag()
@@ -53,18 +61,18 @@ def main(arguments: list[str] | None = None) -> int:
     run = RunDirectory(options.run_directory.resolve())
     try:
         run.read_settings()
-        with _sole_trainer(run):
-            return _train(run, options.device, stop)
+        with _sole_trainer(run, options.lock, options.ticket):
+            return _train(run, options.device, options.shown_as, stop)
     except (DomcliError, OSError) as error:
         log.error("%s", error)
         return REFUSED
 
 
-def _train(run: RunDirectory, device: str, stop: StopFlag) -> int:
-    writer = RunWriter(run.events)
+def _train(run: RunDirectory, device: str, shown_as: str | None, stop: StopFlag) -> int:
+    writer = RunWriter(run)
     log.info("trainer %d on %s", os.getpid(), run.path)
     try:
-        _run_training(run, device, writer, stop)
+        _run_training(run, device, shown_as, writer, stop)
     except StopRequested as stopped:
         if not writer.started:
             _close(run, writer, Stopped(reason=f"{stopped}, before training began", epoch=0, step=0))
@@ -83,7 +91,9 @@ def _train(run: RunDirectory, device: str, stop: StopFlag) -> int:
     return FINISHED
 
 
-def _run_training(run: RunDirectory, device: str, writer: EventWriter, stop: StopFlag) -> None:
+def _run_training(
+    run: RunDirectory, device: str, shown_as: str | None, writer: EventWriter, stop: StopFlag
+) -> None:
     from domcli.presets import from_run
 
     settings = from_run(run)
@@ -96,21 +106,25 @@ def _run_training(run: RunDirectory, device: str, writer: EventWriter, stop: Sto
 
     stop.check()
     keep_freed_memory()
-    train(run, settings, device, writer, stop)
+    train(run, settings, device, writer, stop, shown_as)
 
 
 @contextlib.contextmanager
-def _sole_trainer(run: RunDirectory) -> Iterator[None]:
+def _sole_trainer(run: RunDirectory, given: int | None, ticket: str) -> Iterator[None]:
     """Hold the run's lock and say in process.json who does. Raises ProcessError if another trainer holds it."""
-    with run.lock.open("w") as lock:
+    lock = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o666) if given is None else given
+    try:
+        os.set_inheritable(lock, False)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ProcessError(f"another trainer is at work on {run.path}") from None
         known, own = run.read_process(), identify()
         if own is not None and (known is None or known.pid != own.pid):
-            run.write_process(own)
+            run.write_process(msgspec.structs.replace(own, ticket=ticket))
         yield
+    finally:
+        os.close(lock)
 
 
 def _keep_reserve(run: RunDirectory) -> None:
@@ -128,4 +142,8 @@ def _close(run: RunDirectory, writer: EventWriter, event: Failed | Stopped) -> N
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    logging.shutdown()
+    sys.stdout.flush()
+    # Everything is written and closed; taking torch apart would take another second, and the device waits for it.
+    os._exit(code)

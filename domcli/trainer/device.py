@@ -6,11 +6,11 @@ import contextlib
 import ctypes
 import platform
 import resource
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from domcli.devices import cpu_field, cpu_name
 from domcli.errors import DeviceError
 
 SINGLE_THREAD_WORK = 1 / 64
@@ -111,19 +111,10 @@ def name(device: torch.device) -> str:
     """Return the product name of the device."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return _cpu_field("model name") or platform.processor() or platform.machine()
+    return cpu_name()
 
 
 def _is_fast_at_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return "amx_bf16" in _cpu_field("flags").split()
-
-
-def _cpu_field(key: str) -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            field, _, value = line.partition(":")
-            if field.strip() == key:
-                return value.strip()
-    return ""
+    return "amx_bf16" in cpu_field("flags").split()

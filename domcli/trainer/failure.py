@@ -38,5 +38,5 @@ def _explain_torch(error: BaseException) -> Failed:
     if isinstance(error, MemoryError) or "can't allocate memory" in text:
         return Failed(cause="out-of-memory", reason=f"the machine ran out of memory; {LESS_MEMORY}")
     if "CUDA error" in text or "CUDA driver error" in text:
-        return Failed(cause="error", reason=f"the GPU failed ({text}); check it with nvidia-smi, then resume")
+        return Failed(cause="device", reason=f"the GPU failed ({text}); check it with nvidia-smi, then resume")
     return Failed(cause="error", reason=f"{kind}: {text} (unexpected; the traceback is in trainer.log)")

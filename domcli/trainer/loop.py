@@ -28,14 +28,22 @@ from domcli.trainer.stop import StopFlag, StopRequested
 log = logging.getLogger(__name__)
 
 
-def train(run: RunDirectory, settings: Settings, device_name: str, writer: EventWriter, stop: StopFlag) -> None:
+def train(
+    run: RunDirectory,
+    settings: Settings,
+    device_name: str,
+    writer: EventWriter,
+    stop: StopFlag,
+    shown_as: str | None = None,
+) -> None:
     """Train a run from where it stands to its end, or until it is asked to stop.
 
+    `shown_as` is what a GPU is called outside of this process, which may see no other.
     Raises the DomcliError that says why it cannot start or go on; StopRequested after a stop, with everything saved.
     """
     training = set_up(run, settings, device_name, stop)
     archive = _archive(run, training)
-    writer.write(_started(training))
+    writer.write(_started(training, shown_as))
     reporter = ProgressReporter(training, writer)
     try:
         while training.epoch < settings.train.epochs:
@@ -193,11 +201,11 @@ def _archive(run: RunDirectory, training: Training) -> LossArchive | None:
     return LossArchive(run.memorization, training.settings.train.epochs, training.patterns)
 
 
-def _started(training: Training) -> Started:
+def _started(training: Training, shown_as: str | None) -> Started:
     images = training.dataset.train.images
     return Started(
         settings_digest=training.settings.digest(),
-        device=str(training.device),
+        device=shown_as if shown_as and training.device.type == "cuda" else str(training.device),
         device_name=devices.name(training.device),
         precision=_precision_name(training),
         train_size=training.patterns,

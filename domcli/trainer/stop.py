@@ -20,10 +20,14 @@ class StopFlag:
         self._at_once = False
 
     def install(self) -> None:
-        """Take over SIGTERM and SIGINT, and ignore the closing of the terminal (SIGHUP)."""
+        """Take over SIGTERM and SIGINT, and ignore the closing of the terminal (SIGHUP).
+
+        A launcher holds the first two back until then, so that none is lost.
+        """
         signal.signal(signal.SIGTERM, self._remember)
         signal.signal(signal.SIGINT, self._remember)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
 
     def check(self) -> None:
         """Raise StopRequested if a signal has come."""

@@ -1,19 +1,16 @@
 """The real command line in a process of its own, with the fake trainer in place of the real one.
 
-python cli_with_fake_trainer.py SCENARIO ARGUMENTS...
+python cli_with_fake_trainer.py ARGUMENTS...
 """
 
 from __future__ import annotations
 
-import functools
 import sys
 from pathlib import Path
 
-from domcli import launch
 from domcli.cli.main import main
+from domcli.launch import queue
 
 if __name__ == "__main__":
-    command = (sys.executable, str(Path(__file__).with_name("fake_trainer.py")), sys.argv.pop(1))
-    launch.start = functools.partial(launch.start, command=command)
-    launch.resume = functools.partial(launch.resume, command=command)
+    queue.SUPERVISOR = (sys.executable, str(Path(__file__).with_name("supervisor_with_fake_trainer.py")))
     main()

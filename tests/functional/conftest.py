@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import json
 import os
 import signal
@@ -14,15 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import domcli
-from domcli import launch, process
+from domcli import process
 from domcli.cli.main import main
+from domcli.launch import locks, queue
 from domcli.rundir import RunDirectory
 
 FAKE_CLI = Path(__file__).with_name("cli_with_fake_trainer.py")
-FAKE_TRAINER = Path(__file__).with_name("fake_trainer.py")
+FAKE_SUPERVISOR = Path(__file__).with_name("supervisor_with_fake_trainer.py")
 PATIENCE = 60.0
 
 
@@ -36,27 +38,34 @@ class Done:
 
 
 class CommandLine:
-    """Runs `domcli` in an empty folder, with the real trainer or, given a scenario, with the fake one.
+    """Runs `domcli` in an empty folder, with the real trainer or, from the first scenario on, with the fake one.
 
     A call runs in this process, which is fast; `begin` starts one of its own, to be sent signals.
     """
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(
+        self, folder: Path, scenario: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         self._monkeypatch = monkeypatch
         self._capsys = capsys
+        self._scenario = scenario
         monkeypatch.chdir(folder)
         monkeypatch.delenv("DOMCLI_RUNS_DIR", raising=False)
         monkeypatch.setenv("PYTHONPATH", str(Path(domcli.__file__).parent.parent))
         # As in an activated environment: commands to type are then shown with plain `domcli`.
         monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
 
+    def play(self, scenario: str) -> None:
+        """Have trainers that are launched from now on play a scenario (see fake_trainer.py)."""
+        self._scenario.write_text(scenario)
+        self._monkeypatch.setenv("FAKE_SCENARIO", str(self._scenario))
+        self._monkeypatch.setattr(queue, "SUPERVISOR", (sys.executable, str(FAKE_SUPERVISOR)))
+
     def __call__(self, *arguments: str, scenario: str | None = None) -> Done:
+        if scenario is not None:
+            self.play(scenario)
         with self._monkeypatch.context() as patch:
             patch.setattr(sys, "argv", ["domcli", *arguments])
-            if scenario is not None:
-                command = (sys.executable, str(FAKE_TRAINER), scenario)
-                patch.setattr(launch, "start", functools.partial(launch.start, command=command))
-                patch.setattr(launch, "resume", functools.partial(launch.resume, command=command))
             code = 0
             self._capsys.readouterr()
             try:
@@ -68,8 +77,10 @@ class CommandLine:
 
     def begin(self, *arguments: str, scenario: str | None = None) -> subprocess.Popen[str]:
         """Start a command that will be sent signals: none is ignored in it, as in a background job or under nohup."""
+        if scenario is not None:
+            self.play(scenario)
         return subprocess.Popen(
-            self._command(arguments, scenario),
+            self.command(*arguments),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -80,21 +91,39 @@ class CommandLine:
         """Return what a command writes to stdout as JSON."""
         return json.loads(self(*arguments).stdout)
 
-    @staticmethod
-    def _command(arguments: tuple[str, ...], scenario: str | None) -> list[str]:
-        if scenario is None:
-            return [sys.executable, "-m", "domcli", *arguments]
-        return [sys.executable, str(FAKE_CLI), scenario, *arguments]
+    def command(self, *arguments: str) -> list[str]:
+        """Return a command as a list of words, with the fake trainer from the first scenario on."""
+        if "FAKE_SCENARIO" in os.environ:
+            return [sys.executable, str(FAKE_CLI), *arguments]
+        return [sys.executable, "-m", "domcli", *arguments]
 
 
 @pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[CommandLine]:
-    """The command line in an empty folder; trainers that a failed test leaves there are ended."""
-    yield CommandLine(tmp_path, monkeypatch, capsys)
+def cli(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[CommandLine]:
+    """The command line in an empty folder; supervisors and trainers that a failed test leaves there are ended."""
+    monkeypatch.delenv("FAKE_SCENARIO", raising=False)
+    yield CommandLine(tmp_path, tmp_path_factory.mktemp("scenario") / "scenario", monkeypatch, capsys)
+    for supervisor in supervisors(tmp_path):
+        supervisor.kill()
     for path in tmp_path.rglob("process.json"):
         identity = RunDirectory(path.parent).read_process()
         if identity is not None:
             process.signal(identity, signal.SIGKILL)
+
+
+def supervisors(folder: Path) -> list[psutil.Process]:
+    """Return the processes that advance the queues of the runs directories in a folder."""
+    found = []
+    for path in folder.rglob("supervisor-*.lock"):
+        if locks.is_held(path) and path.read_text().strip():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found.append(psutil.Process(int(path.read_text())))
+    return found
 
 
 @pytest.fixture

@@ -67,12 +67,14 @@ class Terminal:
 
 
 @pytest.fixture(autouse=True)
-def _in_an_empty_folder(cli):
-    """The terminal's command begins where the `cli` fixture does."""
+def play(cli):
+    """The terminal's command begins where the `cli` fixture does, with its trainers."""
+    return cli.play
 
 
-def test_bars_losses_and_patterns_are_shown_while_training():
-    terminal = Terminal(["wait", "run", "pgd-dom-re", "--set", "train.epochs=4"])
+def test_bars_losses_and_patterns_are_shown_while_training(play):
+    play("wait")
+    terminal = Terminal(["run", "pgd-dom-re", "--set", "train.epochs=4"])
     terminal.wait_for(r"epochs .* 1/4 +ETA 0:00:08")
     terminal.wait_for(r"train .* 8/8 +1,234 images/s")
     terminal.wait_for(r"natural loss 1\.500  robust loss 2\.250  best PGD-20 31\.00 % \(epoch 1\)")
@@ -86,16 +88,18 @@ def test_bars_losses_and_patterns_are_shown_while_training():
     assert terminal.raw.rindex("\x1b[?25h") > terminal.raw.rindex("\x1b[?25l"), "the cursor is shown again"
 
 
-def test_the_last_line_of_the_log_is_shown_while_the_trainer_loads():
-    terminal = Terminal(["load", "run", "pgd-dom-re"])
+def test_the_last_line_of_the_log_is_shown_while_the_trainer_loads(play):
+    play("load")
+    terminal = Terminal(["run", "pgd-dom-re"])
     terminal.wait_for(r"starting \(\d+ s\)  downloading: 40 %")
     terminal.press_interrupt()
     assert terminal.end() == 130
     assert "stopped after 0 of 200 epochs" in terminal.text
 
 
-def test_ctrl_c_in_a_terminal_reaches_the_trainer_only_through_domcli(tmp_path):
-    terminal = Terminal(["stubborn", "run", "pgd-dom-re", "--set", "train.epochs=4"])
+def test_ctrl_c_in_a_terminal_reaches_the_trainer_only_through_domcli(tmp_path, play):
+    play("stubborn")
+    terminal = Terminal(["run", "pgd-dom-re", "--set", "train.epochs=4"])
     terminal.wait_for(r"epochs .* 1/4")
     terminal.press_interrupt()
     terminal.wait_for("stopping")
@@ -106,14 +110,16 @@ def test_ctrl_c_in_a_terminal_reaches_the_trainer_only_through_domcli(tmp_path):
     assert read_run(run).status == "lost"
 
 
-def test_a_terminal_without_abilities_gets_plain_lines():
-    terminal = Terminal(["finish", "run", "pgd-dom-re", "--set", "train.epochs=4"], term="dumb")
+def test_a_terminal_without_abilities_gets_plain_lines(play):
+    play("finish")
+    terminal = Terminal(["run", "pgd-dom-re", "--set", "train.epochs=4"], term="dumb")
     assert terminal.end() == 0
     assert "\x1b" not in terminal.raw
     assert "finished after 4 of 4 epochs" in terminal.text
 
 
-def test_the_error_is_marked_red_in_a_terminal():
-    terminal = Terminal(["finish", "run", "nonsense"])
+def test_the_error_is_marked_red_in_a_terminal(play):
+    play("finish")
+    terminal = Terminal(["run", "nonsense"])
     assert terminal.end() == 2
     assert "\x1b[1;31merror:\x1b[0m unknown preset" in terminal.raw

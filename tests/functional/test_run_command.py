@@ -26,6 +26,10 @@ def run(tmp_path: Path) -> RunDirectory:
     return RunDirectory(tmp_path / "runs" / NAME)
 
 
+def visible(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if not path.name.startswith(".")]
+
+
 def without_control_characters(text: str) -> bool:
     return all(sign.isprintable() or sign == "\n" for sign in text)
 
@@ -94,7 +98,7 @@ def test_an_explicit_name_must_be_unused_before_anything_is_trained(cli, tmp_pat
     assert done.stderr == (
         "error: a run named 'mine-seed1' exists in runs; choose another --name, or delete that run\n"
     )
-    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["mine-seed1"]
+    assert visible(tmp_path / "runs") == ["mine-seed1"]
 
 
 def test_every_preset_is_checked_before_the_first_is_run(cli, tmp_path):
@@ -111,9 +115,13 @@ def test_every_preset_is_checked_before_the_first_is_run(cli, tmp_path):
         (["pgd-dom-re", "--set", "train.epoch=3"], "did you mean train.epochs"),
         (["pgd-dom-re", "--set", "attack.epsilon=-1"], "attack.epsilon"),
         (["pgd-dom-re", "--seeds", "0,one"], "--seeds 0,one"),
-        (["pgd-dom-re", "--seeds", "-1"], "train.seed"),
-        (["pgd-dom-re", "--detach", "--seeds", "0,1"], "--detach starts a single run"),
-        (["pgd-dom-re", "pgd-dom-re", "--name", "x"], "--name names the runs of one preset"),
+        (["pgd-dom-re", "--seeds", "-1"], "--seeds -1"),
+        (["pgd-dom-re", "--seeds", "1,0,1"], "1 is there more than once"),
+        (["pgd-dom-re", "--seeds", "3-1"], "--seeds 3-1"),
+        (["pgd-dom-re", "pgd-dom-re", "natural-dom-re", "--name", "x"], "--name names the runs of one preset"),
+        (["pgd-zzz*"], "no preset fits 'pgd-zzz*'"),
+        ([], "nothing to run"),
+        (["pgd-dom-re", "--device", "gpu"], "unknown device 'gpu'"),
         (["pgd-dom-re", "--name", "a/b"], "is not a run name"),
         (
             ["pgd-dom-re", "--set", "data.dataset=imagefolder", "--set", "data.root=absent"],
@@ -145,7 +153,7 @@ def test_a_refusal_of_the_trainer_leaves_nothing(cli, tmp_path):
 def test_a_refusal_keeps_what_was_there(cli, tmp_path):
     cli("run", *SHORT, scenario="finish")
     assert cli("run", *SHORT, scenario="refuse").returncode == 2
-    assert [path.name for path in (tmp_path / "runs").iterdir()] == [NAME]
+    assert visible(tmp_path / "runs") == [NAME]
 
 
 def test_a_bug_of_the_trainer_keeps_its_log(cli, run):
@@ -197,11 +205,13 @@ def test_an_interrupt_stops_the_trainer_and_says_how_to_resume(cli, run, until, 
     interrupt_after_first_epoch(process, run, until, number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == code
-    assert "stopping: the trainer writes a checkpoint; press Ctrl-C again to kill it" in err
+    assert "stopping: trainers write checkpoints; press Ctrl-C again to kill them" in err
     assert f"{NAME} was stopped; go on with: domcli resume {NAME}\n" in err
-    assert "not started: pgd-dom-re seed 1\n" in err
-    assert f"{NAME}: stopped after 1 of 4 epochs" in out
-    assert read_run(run).status == "stopped"
+    assert "pgd-dom-re-seed1 was stopped" in err
+    assert [line.split()[1:3] for line in out.splitlines()[-2:]] == [["stopped", "1/4"], ["stopped", "0/4"]]
+    other = RunDirectory(run.path.with_name("pgd-dom-re-seed1"))
+    assert [read_run(one).status for one in (run, other)] == ["stopped", "stopped"]
+    assert read_run(other).state.closing.reason == "taken out of the queue before it began"
 
 
 def test_a_second_interrupt_kills_the_trainer(cli, run, until):
@@ -214,6 +224,17 @@ def test_a_second_interrupt_kills_the_trainer(cli, run, until):
     assert "killing the trainer" in err
     assert f"{NAME} was killed; go on with: domcli resume {NAME}\n" in err
     assert f"{NAME}: lost after 1 of 4 epochs" in out
+
+
+def test_leaving_lets_everything_go_on(cli, run, until):
+    process = cli.begin("run", *SHORT, "--seeds", "0,1", scenario="wait")
+    interrupt_after_first_epoch(process, run, until, signal.SIGQUIT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "2 runs go on in the background; look after them with: domcli runs" in err
+    assert [one["state"] for one in cli.json("runs", "--json")] == ["running", "queued"]
+    assert cli("stop", NAME).returncode == 0
+    until(lambda: [one["state"] for one in cli.json("runs", "--json")] == ["stopped", "running"])
 
 
 def test_closing_the_terminal_leaves_the_trainer_running(cli, run, until):

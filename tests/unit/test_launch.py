@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
@@ -14,17 +13,26 @@ import msgspec
 import pytest
 
 from domcli import launch, process, rundir
+from domcli.devices import CPU, Device
 from domcli.errors import DataError, ProcessError, RunDirectoryError, StorageError
+from domcli.launch import Placement, control
 from domcli.launch.prepare import checkpoint_bytes
 from domcli.rundir import RunDirectory
 from domcli.settings import Settings
 
-SLEEPER = (sys.executable, "-c", "import time; time.sleep(600)")
+LET_IN = "import signal; signal.pthread_sigmask(signal.SIG_UNBLOCK, [15, 2]);"
+SLEEPER = (sys.executable, "-c", LET_IN + "import time; time.sleep(600)")
 REPORTER = (
     sys.executable,
     "-c",
-    "import os, sys; print(sys.argv[1:], os.getcwd(), os.environ['PYTHONUNBUFFERED'],"
+    "import os, sys; print(sys.argv[1:-2], os.getcwd(), os.environ['PYTHONUNBUFFERED'],"
     " os.getsid(0) == os.getpid(), sys.stdin.read() == '', file=sys.stderr)",
+)
+VARIABLES = (
+    sys.executable,
+    "-c",
+    "import os, sys; sys.stderr.write(' '.join(os.environ.get(name, 'none') for name in"
+    " ('CUDA_VISIBLE_DEVICES', 'OMP_NUM_THREADS')))",
 )
 
 
@@ -132,9 +140,33 @@ def test_a_trainer_gets_a_session_of_its_own_and_the_log(run, tmp_path, monkeypa
     run.log.write_text("before\n")
     folder = tmp_path / "elsewhere"
     folder.mkdir()
-    launch.start(run, "cuda:1", folder=folder, command=REPORTER).wait()
+    launch.start(run, Placement(Device("cuda:1"), "cuda:1", folder), command=REPORTER).wait()
     arguments = [str(run.path), "--device", "cuda:1"]
     assert run.log.read_text() == f"before\n{arguments} {folder} 1 True True\n"
+
+
+@pytest.mark.parametrize(
+    ("placement", "arguments"),
+    [
+        (Placement(), ["--device", "auto"]),
+        (Placement(CPU, "cpu"), ["--device", "cpu"]),
+        (Placement(Device("cuda"), "cuda"), ["--device", "cuda"]),
+        (Placement(Device("cuda:2", "GPU-x"), "cuda:2"), ["--device", "cuda", "--shown-as", "cuda:2"]),
+        (Placement(Device("cuda:2", "GPU-x"), "auto"), ["--device", "auto", "--shown-as", "cuda:2"]),
+    ],
+)
+def test_a_trainer_is_told_its_device(placement, arguments):
+    assert placement.arguments() == arguments
+
+
+def test_a_trainer_sees_its_gpu_alone_and_its_share_of_the_cores(run, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    launch.start(run, Placement(Device("cuda:2", "GPU-x"), threads=3), command=VARIABLES).wait()
+    assert run.log.read_text() == "GPU-x 3"
+    run.log.unlink()
+    launch.start(run, Placement(), command=VARIABLES).wait()
+    assert run.log.read_text() == "none none"
 
 
 def test_process_json_identifies_the_trainer(run, sleeper):
@@ -143,34 +175,52 @@ def test_process_json_identifies_the_trainer(run, sleeper):
     assert process.liveness(identity) == "alive"
     assert identity.launched >= identity.start_time - process.START_TOLERANCE
     assert identity.cwd == str(Path.cwd())
+    assert identity.device == "cpu"
+
+
+def test_how_a_trainer_ended_is_noted_if_it_is_still_the_last_one(run, sleeper):
+    control.record_exit(run, sleeper.pid + 1, -9)
+    assert run.read_process().exit_code is None
+    control.record_exit(run, sleeper.pid, -9)
+    assert run.read_process().exit_code == -9
 
 
 def test_a_second_trainer_is_refused(run, sleeper):
-    for attempt in (launch.start, launch.resume):
-        with pytest.raises(ProcessError, match=f"already has a trainer \\(process {sleeper.pid}\\)"):
-            attempt(run, command=SLEEPER)
+    with pytest.raises(ProcessError, match=f"already has a trainer \\(process {sleeper.pid}\\); stop it first"):
+        launch.start(run, command=SLEEPER)
 
 
-def test_a_trainer_that_only_the_lock_tells_of_is_refused(run):
-    with run.lock.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(ProcessError, match="started by hand or on another machine"):
-            launch.start(run, command=SLEEPER)
-    assert run.read_process() is None
+def test_the_lock_lives_and_dies_with_the_trainer(run, sleeper):
+    run.process.unlink()
+    with pytest.raises(ProcessError, match="started by hand or on another machine"):
+        launch.start(run, command=SLEEPER)
+    sleeper.kill()
+    sleeper.wait()
+    other = launch.start(run, command=SLEEPER)
+    other.kill()
+    other.wait()
+
+
+def test_a_signal_that_comes_before_a_trainer_can_heed_it_is_not_lost(run):
+    slow = "import time; time.sleep(0.5); print('ready', flush=True);" + LET_IN + "time.sleep(600)"
+    trainer = launch.start(run, command=(sys.executable, "-c", slow))
+    launch.stop(run)
+    assert trainer.wait() == -signal.SIGTERM
+    assert run.log.read_text() == "ready\n"
 
 
 def test_a_run_of_another_host_is_left_alone(run):
     identity = process.identify()
     run.write_process(msgspec.structs.replace(identity, host="other-host"))
     with pytest.raises(ProcessError, match="launched on other-host and may still run there"):
-        launch.resume(run, command=SLEEPER)
+        launch.start(run, command=SLEEPER)
     with pytest.raises(ProcessError, match="stop it there"):
         launch.stop(run)
 
 
 def test_a_recycled_pid_is_never_signalled(run):
     own = process.identify()
-    run.write_process(msgspec.structs.replace(own, start_time=own.start_time - 1000))
+    run.write_process(msgspec.structs.replace(own, birth="another"))
     with pytest.raises(ProcessError, match="no trainer to stop"):
         launch.kill(run)
 
@@ -186,12 +236,12 @@ def test_kill_ends_the_trainer(run, sleeper):
 
 
 def test_a_trainer_that_does_not_stop_is_told(run):
-    ignoring = "import signal, sys, time; signal.signal(15, signal.SIG_IGN); print('ready'); time.sleep(600)"
+    ignoring = "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready'); time.sleep(600)"
     trainer = launch.start(run, command=(sys.executable, "-c", ignoring))
     while "ready" not in run.log.read_text():
         assert trainer.poll() is None
     try:
-        with pytest.raises(ProcessError, match="has not stopped within 0 s; kill it with domcli stop --kill"):
+        with pytest.raises(ProcessError, match="has not stopped within 0 s; kill it with domcli kill"):
             launch.stop(run, timeout=0)
     finally:
         trainer.kill()
@@ -201,21 +251,6 @@ def test_a_trainer_that_does_not_stop_is_told(run):
 def test_a_run_that_was_never_launched_cannot_be_stopped(run):
     with pytest.raises(ProcessError, match="has not been launched"):
         launch.stop(run)
-
-
-def test_resume_begins_in_the_folder_of_the_first_launch(run, tmp_path, monkeypatch):
-    first, second = tmp_path / "first", tmp_path / "second"
-    first.mkdir()
-    second.mkdir()
-    monkeypatch.chdir(first)
-    launch.start(run, command=REPORTER).wait()
-    monkeypatch.chdir(second)
-    launch.resume(run, command=REPORTER).wait()
-    assert [f" {first} " in line for line in run.log.read_text().splitlines()] == [True, True]
-    assert run.read_process().cwd == str(first)
-    first.rmdir()
-    launch.resume(run, command=REPORTER).wait()
-    assert f" {second} " in run.log.read_text().splitlines()[-1]
 
 
 def test_a_trainer_that_cannot_start_is_one_sentence(run):

@@ -64,7 +64,24 @@ def test_a_zombie_is_gone(child: subprocess.Popen[bytes]) -> None:
 def test_a_process_with_another_start_time_is_another(seconds: float, expected: str) -> None:
     identity = identify()
     assert identity is not None
-    assert liveness(msgspec.structs.replace(identity, start_time=identity.start_time + seconds)) == expected
+    unsure = msgspec.structs.replace(identity, start_time=identity.start_time + seconds, birth="")
+    assert liveness(unsure) == expected
+
+
+def test_a_process_born_at_another_moment_is_another(child: subprocess.Popen[bytes]) -> None:
+    other, own = identity_of(child), identify()
+    assert own is not None
+    assert liveness(msgspec.structs.replace(own, pid=other.pid, start_time=other.start_time)) == "gone"
+    boot, _, ticks = own.birth.partition("/")
+    assert int(ticks) > 0
+    assert liveness(msgspec.structs.replace(own, birth=f"another-boot/{ticks}")) == "gone"
+    assert liveness(msgspec.structs.replace(own, birth=f"{boot}/{int(ticks) + 1}")) == "gone"
+
+
+def test_a_clock_that_was_put_right_makes_no_other_process() -> None:
+    identity = identify()
+    assert identity is not None
+    assert liveness(msgspec.structs.replace(identity, start_time=identity.start_time + 7200)) == "alive"
 
 
 def test_a_process_of_another_host_cannot_be_asked() -> None:
@@ -87,7 +104,7 @@ def test_a_signal_reaches_the_process(child: subprocess.Popen[bytes]) -> None:
     assert child.wait() == -signals.SIGTERM
 
 
-@pytest.mark.parametrize("change", [{"start_time": 1.0}, {"host": "another-host"}])
+@pytest.mark.parametrize("change", [{"birth": "another"}, {"birth": "", "start_time": 1.0}, {"host": "another-host"}])
 def test_a_signal_does_not_reach_whoever_has_the_pid_now(
     child: subprocess.Popen[bytes], change: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:

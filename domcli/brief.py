@@ -1,0 +1,77 @@
+"""What a list shows of a run, kept by its trainer beside the stream, so that a list need not read all of it.
+
+brief.json says what the stream held up to a byte; what was appended since is read as usual. It is only a shortcut: a
+run without it, or whose stream does not fit it, is read from the beginning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import msgspec
+
+from domcli.errors import DomcliError
+from domcli.events import AnyEvent, EpochEnd, Failed, Finished, Stopped
+from domcli.rundir import RunDirectory, replace_text
+from domcli.runstate import RunState, fold
+from domcli.stream import EventReader, EventWriter
+
+BRIEF = 1
+"""Version of the file; a file of another version is not used."""
+
+
+class Brief(msgspec.Struct, frozen=True, kw_only=True):
+    """The condensed state after the first `offset` bytes (`lines` lines) of the stream, and what never changes."""
+
+    version: int = BRIEF
+    offset: int
+    lines: int
+    state: RunState
+    settings: dict[str, Any]
+    preset: str | None
+
+
+class BriefWriter(EventWriter):
+    """The stream of a run, of whose trainer keeps brief.json up to date at the end of every epoch and of the run."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        super().__init__(run.events)
+        self._run = run
+        reader = EventReader(run.events)
+        self._state = RunState()
+        with contextlib.suppress(DomcliError):
+            self._state = fold(reader.read())
+        self._lines = reader.line
+
+    def write(self, event: AnyEvent) -> AnyEvent:
+        """Append the event (see EventWriter)."""
+        written = super().write(event)
+        self._state = fold([written], self._state)
+        self._lines += 1
+        if isinstance(written, EpochEnd | Finished | Failed | Stopped):
+            # It can be told from the stream at any time: a disk that is full is no reason to fail.
+            with contextlib.suppress(OSError, DomcliError):
+                self._keep()
+        return written
+
+    def _keep(self) -> None:
+        preset = self._run.read_environment().get("preset")
+        brief = Brief(
+            offset=self.size,
+            lines=self._lines,
+            state=self._state.condensed(),
+            settings=self._run.read_settings(),
+            preset=preset if isinstance(preset, str) else None,
+        )
+        replace_text(self._run.brief, msgspec.json.encode(brief).decode() + "\n", durable=False)
+
+
+def read_brief(run: RunDirectory) -> Brief | None:
+    """Return what the trainer kept; None if it kept nothing, or it does not fit the stream."""
+    try:
+        brief = msgspec.json.decode(run.brief.read_bytes(), type=Brief)
+        size = run.events.stat().st_size
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return brief if brief.version == BRIEF and brief.offset <= size else None

@@ -1,0 +1,75 @@
+"""How long runs will take, from runs of the same setting that were timed on the same device."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from domcli import devices, rundir
+from domcli.runs import Run, read_run
+
+if TYPE_CHECKING:
+    from domcli.settings import Settings
+    from domcli.ticket import Ticket
+
+WITHOUT_COST = {
+    "data": {"root", "mean", "std"},
+    "train": {"epochs", "seed", "max_lr", "schedule", "momentum", "weight_decay"},
+    "dom": {"threshold", "strength"},
+    "attack": {"epsilon", "alpha"},
+    "evaluation": {"alpha"},
+    "memorization": {"record"},
+    "checkpoint": {"every"},
+}
+"""Settings that change what comes out, but not how long an epoch takes, or not by much."""
+
+
+class Estimator:
+    """Knows the timed runs of a runs directory."""
+
+    def __init__(self, runs_dir: Path, ticket: Ticket) -> None:
+        products = {gpu.uuid: gpu.product for gpu in devices.gpus()}
+        self._names = {
+            products.get(device.visible or "", "") if device.is_gpu else devices.cpu_name() for device in ticket.devices
+        }
+        self._paces = list(self._timed(runs_dir))
+
+    def seconds(self, settings: Settings) -> float | None:
+        """Return about how long a run with these settings will take, None if none like it has been timed here."""
+        wanted = cost_key(settings.to_dict())
+        paces = [pace for key, pace in self._paces if key == wanted]
+        return sum(paces) / len(paces) * settings.train.epochs if paces else None
+
+    def _timed(self, runs_dir: Path) -> Iterator[tuple[Any, float]]:
+        """Yield key and seconds an epoch of the runs on these devices, those that finished last the last."""
+        found = [read_run(run, brief=True) for run in rundir.list_runs(runs_dir)]
+        timed = [run for run in found if run.state.epochs and self._on_device(run)]
+        whole = [run for run in timed if run.status == "finished"]
+        for run in whole or timed:
+            yield cost_key(run.settings), run.state.seconds / run.state.epochs_done
+
+    def _on_device(self, run: Run) -> bool:
+        return run.state.started is not None and run.state.started.device_name in self._names
+
+
+def duration_of_all(seconds: Sequence[float | None], slots: int) -> float | None:
+    """Return how long runs take that start in order whenever one of the slots is free; None if one is not known."""
+    free = [0.0] * slots
+    for one in seconds:
+        if one is None:
+            return None
+        heapq.heapreplace(free, free[0] + one)
+    return max(free)
+
+
+def cost_key(tables: dict[str, Any]) -> Any:
+    """Return what of the settings decides how long an epoch takes, hashable and comparable."""
+    return sorted(
+        (section, key, repr(value))
+        for section, table in tables.items()
+        if isinstance(table, dict)
+        for key, value in table.items()
+        if key not in WITHOUT_COST.get(section, set())
+    )

@@ -1,0 +1,148 @@
+"""The queue: runs with a ticket in their directory, in the order in which they were queued."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from domcli import devices, rundir
+from domcli.devices import Device
+from domcli.errors import ProcessError, StorageError
+from domcli.events import Stopped
+from domcli.launch import locks
+from domcli.launch.control import python_environment, sole_access
+from domcli.launch.slots import host_folder
+from domcli.process import ProcessIdentity
+from domcli.rundir import RunDirectory
+from domcli.runs import read_run
+from domcli.stream import EventWriter
+from domcli.ticket import Ticket
+
+SUPERVISOR = (sys.executable, "-m", "domcli.launch.supervisor")
+LOG_BYTES = 1_000_000
+"""The supervisor's log begins anew when it has grown over this."""
+
+
+def new_ticket(
+    chosen: tuple[Device, ...], wanted: str = "auto", *, jobs: int = 1, max_retries: int = 0, place: int = 0
+) -> Ticket:
+    """Return a ticket for one run, to be launched here, from the current folder."""
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    return Ticket(
+        id=uuid.uuid4().hex,
+        queued=time.time(),
+        place=place,
+        host=socket.gethostname(),
+        owner=os.getuid(),
+        folder=str(Path.cwd()),
+        wanted=wanted,
+        devices=chosen,
+        jobs=jobs,
+        threads=int(threads) if threads.isdecimal() and int(threads) > 0 else None,
+        max_retries=max_retries,
+    )
+
+
+def renewed(ticket: Ticket, **changes: Any) -> Ticket:
+    """Return a ticket for a further launch of the same run, at the same place in the queue."""
+    return msgspec.structs.replace(ticket, id=uuid.uuid4().hex, **changes)
+
+
+def enqueue(run: RunDirectory, ticket: Ticket) -> None:
+    """Queue a run that is to go on from its last checkpoint, in the folder of its first launch if that is still there.
+
+    Raises ProcessError for a run that is finished, queued or at work, StorageError if nothing can be written.
+    """
+    run.read_settings()
+    with sole_access(run):
+        if run.waiting_ticket() is not None:
+            raise ProcessError(f"{run.name} is queued already")
+        if read_run(run).status == "finished":
+            raise ProcessError(f"{run.name} is finished: there is nothing left to resume")
+        identity = run.read_process()
+        if identity is not None and identity.host == ticket.host and Path(identity.cwd).is_dir():
+            ticket = msgspec.structs.replace(ticket, folder=identity.cwd)
+        try:
+            run.write_ticket(ticket)
+        except OSError as error:
+            raise StorageError(f"cannot queue {run.name}: {error.strerror}") from error
+
+
+def cancel(run: RunDirectory) -> bool:
+    """Take a run out of the queue; return False if it does not wait there.
+
+    Raises ProcessError when it has just been launched.
+    """
+    if run.waiting_ticket() is None:
+        return False
+    with sole_access(run):
+        if run.waiting_ticket() is None:
+            return False
+        if read_run(run).state.closing is None and run.read_process() is None:
+            writer = EventWriter(run.events)
+            try:
+                writer.write(Stopped(reason="taken out of the queue before it began", epoch=0, step=0))
+            finally:
+                writer.close()
+        run.ticket.unlink(missing_ok=True)
+    return True
+
+
+def request_end(run: RunDirectory, ask: Callable[[RunDirectory], ProcessIdentity]) -> ProcessIdentity | None:
+    """Take the run out of the queue, or else ask its trainer (`request_stop`) and return which process was asked."""
+    try:
+        if cancel(run):
+            return None
+    except ProcessError:
+        pass  # it has just been launched
+    return ask(run)
+
+
+def tickets(runs_dir: Path) -> list[tuple[RunDirectory, Ticket]]:
+    """Return the runs with a ticket of this user on this machine, in queue order: those that wait and those at work."""
+    found = []
+    for run in rundir.with_tickets(runs_dir):
+        ticket = run.read_ticket()
+        if ticket is not None and ticket.host == socket.gethostname() and ticket.owner == os.getuid():
+            found.append((run, ticket))
+    return sorted(found, key=lambda entry: entry[1].order)
+
+
+def wake(runs_dir: Path, command: Sequence[str] | None = None) -> None:
+    """Start a supervisor in its own session if there is something in the queue and none is at work.
+
+    Raises ProcessError if it cannot be started, StorageError if nothing can be written in the runs directory.
+    """
+    if not tickets(runs_dir):
+        return
+    folder = host_folder(runs_dir)
+    if locks.is_held(folder.supervisor):
+        return
+    if folder.log.exists() and folder.log.stat().st_size > LOG_BYTES:
+        folder.log.unlink(missing_ok=True)
+    try:
+        with folder.log.open("ab") as log:
+            subprocess.Popen(
+                [*(command or SUPERVISOR), str(runs_dir.absolute())],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=python_environment(),
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise ProcessError(f"cannot start the process that advances the queue: {error}") from error
+
+
+def choose_devices(wanted: str) -> tuple[Device, ...]:
+    """Return the devices of this machine that are meant (see domcli.devices.choose). Raises DeviceError."""
+    return devices.choose(wanted, devices.gpus())

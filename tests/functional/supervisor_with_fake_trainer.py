@@ -1,0 +1,16 @@
+"""The real supervisor, impatient and with the fake trainer in place of the real one.
+
+python supervisor_with_fake_trainer.py RUNS_DIRECTORY
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from domcli.launch import supervisor
+
+if __name__ == "__main__":
+    supervisor.RETRY_SECONDS = 0.2
+    trainer = (sys.executable, str(Path(__file__).with_name("fake_trainer.py")))
+    sys.exit(supervisor.main(sys.argv[1:], trainer))

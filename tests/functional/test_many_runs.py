@@ -1,0 +1,224 @@
+"""Many runs at once, with real processes: slots, order, killed supervisors, closed terminals, reboots."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+from conftest import supervisors
+
+from domcli import process, rundir
+from domcli.rundir import RunDirectory
+from domcli.runs import Run, read_run
+
+SHORT = ("--set", "train.epochs=4")
+SIX = ("pgd-dom-re", "natural-dom-re", "--seeds", "0-2", *SHORT, "--jobs-per-gpu", "2")
+
+
+def runs_of(folder: Path) -> list[Run]:
+    return [read_run(directory) for directory in rundir.list_runs(folder / "runs")]
+
+
+def trainers(folder: Path) -> list[psutil.Process]:
+    """Return the trainers at work on runs of a folder, as the operating system sees them."""
+    found = []
+    for one in psutil.process_iter(["cmdline", "status"]):
+        words = one.info["cmdline"] or []
+        if any(Path(word).name == "fake_trainer.py" for word in words) and any(str(folder) in word for word in words):
+            found.append(one)
+    return [one for one in found if one.info["status"] != psutil.STATUS_ZOMBIE]
+
+
+class Watch:
+    """Looks at a folder until its queue is empty; remembers how many trainers it saw at a time."""
+
+    def __init__(self, folder: Path, cli) -> None:
+        self.folder, self.cli = folder, cli
+        self.most = 0
+
+    def until_done(self, count: int, meanwhile=lambda: None) -> list[Run]:
+        deadline = time.monotonic() + 120
+        while True:
+            self.most = max(self.most, len(trainers(self.folder)))
+            meanwhile()
+            found = runs_of(self.folder)
+            if len(found) == count and all(run.status == "finished" and run.ticket is None for run in found):
+                return found
+            assert time.monotonic() < deadline, [(run.directory.name, run.status) for run in found]
+            time.sleep(0.02)
+
+
+def started_in_queue_order(runs: list[Run], tickets: dict[str, tuple]) -> bool:
+    by_launch = sorted(runs, key=lambda run: run.process.launched)
+    order = [tickets[run.directory.name] for run in by_launch]
+    return order == sorted(order)
+
+
+def tickets_of(runs: list[Run]) -> dict[str, tuple]:
+    return {run.directory.name: run.ticket.order for run in runs if run.ticket}
+
+
+def test_twelve_runs_and_two_slots(cli, tmp_path):
+    """Two commands at the same instant, the supervisor killed three times, no terminal left."""
+    cli.play("brisk")
+    commands = [subprocess.Popen(cli.command("run", *SIX, "--detach")) for _ in range(2)]
+    tickets: dict[str, tuple] = {}
+    killed: list[int] = []
+
+    def meanwhile() -> None:
+        found = runs_of(tmp_path)
+        tickets.update(tickets_of(found))
+        done = sum(run.status == "finished" for run in found)
+        for one in supervisors(tmp_path):
+            if len(killed) < 3 and done >= 3 * (len(killed) + 1) and one.pid not in killed:
+                killed.append(one.pid)
+                one.kill()
+        if killed and not supervisors(tmp_path):
+            cli("runs")
+
+    watch = Watch(tmp_path, cli)
+    runs = watch.until_done(12, meanwhile)
+    assert [command.wait() for command in commands] == [0, 0]
+    assert len(killed) == 3
+    assert watch.most == 2
+    assert len(tickets) == 12
+    assert started_in_queue_order(runs, tickets)
+    assert all(len(run.state.epochs) == 4 for run in runs)
+
+
+def test_the_queue_goes_on_when_its_terminal_is_closed(cli, tmp_path, until):
+    command = cli.begin("run", *SIX, scenario="brisk")
+    until(lambda: trainers(tmp_path))
+    command.send_signal(signal.SIGHUP)
+    command.communicate(timeout=60)
+    watch = Watch(tmp_path, cli)
+    watch.until_done(6)
+    assert watch.most <= 2
+
+
+def test_the_supervisor_ends_when_nothing_is_left(cli, tmp_path, until):
+    assert cli("run", "pgd-dom-re", *SHORT, scenario="finish").returncode == 0
+    until(lambda: not supervisors(tmp_path))
+    assert trainers(tmp_path) == []
+
+
+def test_a_failure_does_not_stop_the_queue_and_is_retried(cli, tmp_path):
+    done = cli("run", "pgd-dom-re", *SHORT, "--seeds", "0,1", "--max-retries", "4", "--json", scenario="die")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [(run["state"], run["epoch"]) for run in found] == [("finished", 4)] * 2
+    assert "pgd-dom-re-seed0: retry 4 of 4" in done.stderr
+
+
+def test_retries_come_to_an_end(cli, tmp_path):
+    done = cli("run", "pgd-dom-re", *SHORT, "--max-retries", "1", "--json", scenario="die")
+    assert done.returncode == 1
+    assert [(run["state"], run["epoch"]) for run in json.loads(done.stdout)] == [("lost", 2)]
+
+
+def test_a_killed_trainer_is_lost_at_the_next_look_and_resumable(cli, tmp_path, until):
+    cli("run", "pgd-dom-re", *SHORT, "--detach", scenario="wait")
+    (run,) = rundir.list_runs(tmp_path / "runs")
+    until(lambda: read_run(run).state.epochs)
+    os.kill(run.read_process().pid, signal.SIGKILL)
+    until(lambda: process.liveness(run.read_process()) == "gone")
+    (shown,) = cli.json("runs", "--json")
+    assert shown["state"] == "lost"
+    assert cli("retry", scenario="finish").returncode == 0
+    assert read_run(run).status == "finished"
+    assert [epoch.epoch for epoch in read_run(run).state.epochs] == [1, 2, 3, 4]
+
+
+def test_after_a_reboot_nothing_foreign_is_touched_and_nothing_forgotten(cli, tmp_path, until):
+    cli("run", *SIX, "--detach", scenario="wait")
+    until(lambda: sum(bool(run.state.epochs) for run in runs_of(tmp_path)) == 2)
+    for one in [*supervisors(tmp_path), *trainers(tmp_path)]:
+        one.kill()
+    until(lambda: not trainers(tmp_path))
+    stranger = subprocess.Popen(["sleep", "600"])
+    for run in runs_of(tmp_path):
+        if run.process is not None:
+            run.directory.write_process(msgspec.structs.replace(run.process, pid=stranger.pid))
+    states = [run.status for run in runs_of(tmp_path)]
+    assert sorted(states) == ["lost", "lost", "queued", "queued", "queued", "queued"]
+    lost = [run.directory.name for run in runs_of(tmp_path) if run.status == "lost"]
+    for command in ("stop", "kill"):
+        done = cli(command, *lost)
+        assert done.returncode == 2
+        assert "has no trainer to stop" in done.stderr
+    assert stranger.poll() is None
+    cli.play("finish")
+    until(lambda: cli("runs") and all(run.status in ("lost", "finished") for run in runs_of(tmp_path)))
+    assert cli("resume", "--state", "lost").returncode == 0
+    assert [run.status for run in runs_of(tmp_path)] == ["finished"] * 6
+    assert stranger.poll() is None
+    stranger.kill()
+    stranger.wait()
+
+
+@pytest.mark.parametrize("command", ["stop", "kill"])
+def test_stop_and_kill_by_glob_and_state(cli, tmp_path, until, command):
+    cli("run", *SIX, "--detach", scenario="wait")
+    until(lambda: sum(bool(run.state.epochs) for run in runs_of(tmp_path)) == 2)
+    assert cli(command, "natural-*").returncode == 0
+    assert cli(command, "--state", "queued").returncode == 0
+    assert cli(command, "--state", "running").returncode == 0
+    until(lambda: not trainers(tmp_path))
+    states = {run.directory.name: run.status for run in runs_of(tmp_path)}
+    at_work = "stopped" if command == "stop" else "lost"
+    assert states == {
+        "pgd-dom-re-seed0": at_work,
+        "pgd-dom-re-seed1": at_work,
+        "pgd-dom-re-seed2": "stopped",
+        "natural-dom-re-seed0": "stopped",
+        "natural-dom-re-seed1": "stopped",
+        "natural-dom-re-seed2": "stopped",
+    }
+    until(lambda: not supervisors(tmp_path))
+
+
+def test_follow_looks_on_again(cli, tmp_path, until):
+    cli("run", "pgd-dom-re", *SHORT, "--detach", scenario="wait")
+    (run,) = rundir.list_runs(tmp_path / "runs")
+    until(lambda: read_run(run).state.epochs)
+    follower = cli.begin("follow", "--json")
+    assert "pgd-dom-re-seed0" in follower.stderr.readline()
+    assert cli("stop", "pgd").returncode == 0
+    out, err = follower.communicate(timeout=60)
+    assert (json.loads(out)[0]["state"], follower.returncode) == ("stopped", 1)
+    assert "was stopped; go on with: domcli resume" in err
+    assert "no run in" in cli("follow").stderr
+
+
+def test_a_dry_run_starts_nothing_and_estimates_from_what_was_timed(cli, tmp_path):
+    arguments = ("run", "pgd-dom-re", "natural-dom-re", "--seeds", "0,1", *SHORT, "--dry-run")
+    done = cli(*arguments, "--json", scenario="finish")
+    found = json.loads(done.stdout)
+    assert [run["name"] for run in found["runs"]] == [
+        f"{preset}-seed{seed}" for preset in ("pgd-dom-re", "natural-dom-re") for seed in (0, 1)
+    ]
+    assert [run["seconds"] for run in found["runs"]] == [None] * 4
+    assert found["seconds"] is None
+    assert list(tmp_path.iterdir()) == []
+    assert "2 of them cannot be estimated" not in done.stderr
+    assert "4 of them cannot be estimated" in cli(*arguments).stderr
+
+
+def test_all_settings_of_the_paper_are_one_command(cli):
+    found = cli.json("run", "--all-paper", "--seeds", "0,1,2", "--dry-run", "--json")["runs"]
+    assert len({run["name"] for run in found}) == 54
+    assert len({run["preset"] for run in found}) == 18
+    globbed = cli.json("run", "natural-dom-*", "--dry-run", "--json")["runs"]
+    assert [run["preset"] for run in globbed] == ["natural-dom-re", "natural-dom-augmix", "natural-dom-randaugment"]
+
+
+def test_a_run_directory_that_appears_whole_is_queued_at_once(cli, tmp_path):
+    cli("run", "pgd-dom-re", *SHORT, "--detach", "--seeds", "0,1", scenario="wait")
+    assert RunDirectory(tmp_path / "runs" / "pgd-dom-re-seed1").waiting_ticket() is not None

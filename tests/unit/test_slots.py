@@ -1,0 +1,107 @@
+"""Locks and slots: who holds them, and that they go with their holder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from domcli.devices import CPU, Device
+from domcli.errors import StorageError
+from domcli.launch import locks, slots
+
+TWO = (Device("cuda:0", "GPU-a"), Device("cuda:1", "GPU-b"))
+HOLDER = (sys.executable, "-c", "import sys; print('ready', flush=True); sys.stdin.read()")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return slots.host_folder(tmp_path)
+
+
+def hand_over(slot: slots.Slot) -> subprocess.Popen[str]:
+    """Start a process that keeps a slot, and let go of it here, as the launcher does."""
+    holder = subprocess.Popen(HOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, pass_fds=[slot.handle])
+    assert holder.stdout.readline() == "ready\n"
+    slot.close()
+    return holder
+
+
+def test_a_lock_is_held_once_and_free_when_closed(tmp_path):
+    path = tmp_path / "lock"
+    first = locks.acquire(path)
+    assert first is not None
+    assert locks.is_held(path)
+    assert locks.acquire(path) is None
+    os.close(first)
+    assert not locks.is_held(path)
+
+
+def test_a_lock_file_is_for_every_user_and_not_for_children(tmp_path):
+    handle = locks.acquire(tmp_path / "lock")
+    assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o666
+    assert not os.get_inheritable(handle)
+    os.close(handle)
+
+
+def test_a_lock_that_cannot_be_opened_is_one_sentence(tmp_path):
+    with pytest.raises(StorageError, match="cannot write .*: No such file"):
+        locks.acquire(tmp_path / "missing" / "lock")
+    assert not locks.is_held(tmp_path / "missing" / "lock")
+
+
+def test_devices_are_filled_evenly_and_never_over(folder):
+    taken = [slots.take(folder, TWO, 2) for _ in range(5)]
+    assert [slot and slot.device.name for slot in taken] == ["cuda:0", "cuda:1", "cuda:0", "cuda:1", None]
+    assert [slots.in_use(folder, device) for device in TWO] == [2, 2]
+    for slot in taken[:4]:
+        slot.close()
+    assert [slots.in_use(folder, device) for device in TWO] == [0, 0]
+
+
+def test_who_wants_a_device_alone_waits_until_it_is_empty(folder):
+    first, second = slots.take(folder, [CPU], 2), slots.take(folder, [CPU], 2)
+    first.close()
+    assert slots.take(folder, [CPU], 1) is None
+    second.close()
+    assert slots.take(folder, [CPU], 1).device == CPU
+
+
+def test_a_slot_lives_and_dies_with_the_process_it_was_handed_to(folder):
+    holder = hand_over(slots.take(folder, [CPU], 1))
+    assert slots.take(folder, [CPU], 1) is None
+    holder.kill()
+    holder.wait()
+    slot = slots.take(folder, [CPU], 1)
+    assert slot is not None
+    slot.close()
+
+
+def test_numbers_of_devices_are_not_mixed_up(folder):
+    slot = slots.take(folder, [Device("cuda:1")], 1)
+    assert slots.in_use(folder, Device("cuda:1")) == 1
+    assert slots.in_use(folder, Device("cuda:10")) == 0
+    slot.close()
+
+
+def test_what_launchers_keep_goes_with_the_last_run(tmp_path):
+    folder = slots.host_folder(tmp_path)
+    slots.take(folder, [CPU], 1).close()
+    (tmp_path / "a-run").mkdir()
+    (tmp_path / "a-run" / "settings.toml").touch()
+    slots.forget(tmp_path)
+    assert folder.path.is_dir()
+    (tmp_path / "a-run" / "settings.toml").unlink()
+    slots.forget(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a-run"]
+
+
+def test_what_a_supervisor_at_work_needs_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(slots, "FORGET_SECONDS", 0)
+    folder = slots.host_folder(tmp_path)
+    lock = locks.acquire(folder.supervisor)
+    slots.forget(tmp_path)
+    assert folder.supervisor.exists()
+    os.close(lock)
