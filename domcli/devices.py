@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from domcli.errors import DeviceError
+from domcli.limits import read_limits
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -112,7 +113,13 @@ def cpu_field(key: str) -> str:
 
 
 def cpu_count() -> int:
-    """Return how many CPU cores this process may use."""
+    """Return how many CPU cores a trainer of this machine can keep busy: those allowed, and no more than granted."""
+    granted = read_limits().cores
+    return affinity() if granted is None else max(1, min(affinity(), round(granted)))
+
+
+def affinity() -> int:
+    """Return on how many CPU cores this process may run."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

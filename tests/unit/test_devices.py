@@ -11,6 +11,7 @@ import pytest
 from domcli import devices
 from domcli.devices import CPU, Device, Gpu
 from domcli.errors import DeviceError
+from domcli.limits import Limits
 
 
 def gpu(index: int) -> Gpu:
@@ -149,6 +150,12 @@ def test_a_missing_or_broken_library_means_no_gpus(monkeypatch):
     assert devices.driver_version() is None
 
 
-def test_the_cpu_has_a_name_and_cores():
+@pytest.mark.parametrize(("granted", "expected"), [(None, 8), (2.5, 2), (0.2, 1), (64.0, 8)])
+def test_cores_are_those_allowed_and_granted(monkeypatch, granted, expected):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(devices, "read_limits", lambda: Limits(None, None, granted))
+    assert devices.cpu_count() == expected
+
+
+def test_the_cpu_has_a_name():
     assert devices.cpu_name()
-    assert devices.cpu_count() == len(os.sched_getaffinity(0))

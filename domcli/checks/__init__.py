@@ -1,0 +1,1 @@
+"""What `domcli doctor` looks at: plain functions that return checks. Torch is asked in a process of its own."""
