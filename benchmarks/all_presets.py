@@ -115,7 +115,8 @@ def _patterns(name: str, settings: Settings, state: RunState) -> Iterator[str]:
     steps = state.started.steps_per_epoch if state.started else 0
     for end in state.epochs:
         active = 0 if done_by is None else _active_steps(end.epoch, steps, settings)
-        counts = {"removed": end.memorization.removed, "augmented": end.memorization.augmented}
+        found = end.memorization
+        counts = {"removed": found.removed, "augmented": found.augmented} if found else {}
         for kind, count in counts.items():
             most = active * settings.train.batch_size if kind == done_by else 0
             if count > most:
@@ -177,7 +178,7 @@ def _print_table(checked: list[Checked]) -> None:
 
 
 def _changed(end: EpochEnd) -> int:
-    return end.memorization.removed + end.memorization.augmented
+    return end.memorization.removed + end.memorization.augmented if end.memorization else 0
 
 
 def _percent(accuracy: float | None) -> str:

@@ -64,7 +64,10 @@ class Progress(Event, frozen=True, kw_only=True, tag="progress"):
 
 
 class TrainMetrics(msgspec.Struct, frozen=True, kw_only=True):
-    """From the training passes themselves: natural images (step 3) and perturbed ones (step 6)."""
+    """From the training passes themselves: natural images (step 3) and perturbed ones (step 6).
+
+    In imported logs they are from an evaluation after the epoch.
+    """
 
     natural_loss: float | None
     natural_accuracy: float
@@ -108,20 +111,23 @@ class Memorization(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EpochEnd(Event, frozen=True, kw_only=True, tag="epoch"):
-    """Everything of one epoch. `test` and `train_attack` are null in epochs without an evaluation."""
+    """Everything of one epoch. `test` and `train_attack` are null in epochs without an evaluation.
+
+    `memorization`, `images_per_second` and `memory` are null where nobody measured them: in imported logs.
+    """
 
     epoch: int
     lr: float
     train: TrainMetrics
     test: TestMetrics | None
     train_attack: TestMetrics | None
-    memorization: Memorization
+    memorization: Memorization | None
     best: bool
     """True when no earlier epoch did better on the criterion of `best`."""
     train_seconds: float
     test_seconds: float
-    images_per_second: float
-    memory: int
+    images_per_second: float | None
+    memory: int | None
     """Peak memory in bytes: of the device on CUDA, of the process on CPU."""
 
 
@@ -143,7 +149,7 @@ class Finished(Event, frozen=True, kw_only=True, tag="finished"):
 class Failed(Event, frozen=True, kw_only=True, tag="failed"):
     """The trainer gave up; `reason` is one sentence a person can act on."""
 
-    cause: Literal["out-of-memory", "non-finite-loss", "storage", "refused", "error"]
+    cause: Literal["out-of-memory", "non-finite-loss", "storage", "device", "refused", "error"]
     reason: str
 
 

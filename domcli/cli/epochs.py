@@ -69,13 +69,13 @@ def _columns(settings: Settings) -> list[Column]:
 
 def _pattern_columns(settings: Settings) -> list[Column]:
     columns = [
-        Column("high-confidence", "all", 5, lambda epoch: str(epoch.memorization.high_confidence)),
+        Column("high-confidence", "all", 5, lambda epoch: _patterns(epoch, "high_confidence")),
         Column("high-confidence", "orig/transf", 11, _origins, spare=6),
     ]
     if settings.dom.operate == "remove":
-        columns.append(Column("", "removed", 7, lambda epoch: str(epoch.memorization.removed)))
+        columns.append(Column("", "removed", 7, lambda epoch: _patterns(epoch, "removed")))
     elif settings.dom.operate != "none":
-        columns.append(Column("", "augmented", 9, lambda epoch: str(epoch.memorization.augmented)))
+        columns.append(Column("", "augmented", 9, lambda epoch: _patterns(epoch, "augmented")))
     columns.append(Column("", "s", 4, lambda epoch: figures.seconds(epoch.train_seconds + epoch.test_seconds), spare=2))
     return columns
 
@@ -88,9 +88,13 @@ def _test(epoch: EpochEnd, what: str, headline: bool) -> str:
     return text + (BEST_MARK if epoch.best else " ")
 
 
+def _patterns(epoch: EpochEnd, what: str) -> str:
+    return str(getattr(epoch.memorization, what, figures.MISSING))
+
+
 def _origins(epoch: EpochEnd) -> str:
     found = epoch.memorization
-    if found.original is None or found.transformed is None:
+    if found is None or found.original is None or found.transformed is None:
         return figures.MISSING
     return f"{found.original}/{found.transformed}"
 

@@ -1,0 +1,166 @@
+"""`domcli import`, `export` and `figures`: results that come from elsewhere and go elsewhere."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+SHORT = ("run", "fgsm-dom-re", "--set", "train.epochs=4")
+NAME = "fgsm-dom-re-seed0"
+
+LOG = """\
+[2024/03/05 07:00:09] - Namespace(model='PreActResNet18', batch_size=128, batch_size_test=128, \
+data_dir='../cifar-data', epochs=3, lr_schedule='piecewise', lr_max=0.1, attack='pgd', restarts=1, epsilon=8, \
+pgd_alpha=2, pgd_step_train=10, pgd_step_test=20, fgsm_alpha=10, norm='l_inf', fname='PGD_DOM_RE', seed=0, \
+width_factor=10, resume=0, eval=False, chkpt_iters=1000, clamp=1.5, operate='RE', max_arg_iteration=0, \
+arg_strength=0.0)
+[2024/03/05 07:00:09] - V1.0.3
+[2024/03/05 07:00:09] - Epoch \t Train Time \t\t Test Time \t LR \t\t Train NA Loss \t Train NA Acc \
+\t Train RO Loss \t Train RO Acc  \t Test NA Loss \t Test NA Acc  \t Test RO Loss \t Test RO Acc
+[2024/03/05 07:01:09] - 0 \t 7.4 \t \t 11.8 \t \t 0.1000 \t 2.3038 \t 0.1050 \
+\t 2.3166 \t 0.0870 \t 2.3026 \t 0.2120 \t 2.3171 \t 0.1760
+[2024/03/05 07:02:09] - 1 \t 7.4 \t \t 11.8 \t \t 0.0100 \t 2.2038 \t 0.2050 \
+\t 2.2166 \t 0.1870 \t 2.2026 \t 0.3120 \t 2.2171 \t 0.2760
+[2024/03/05 07:03:09] - 2 \t 7.4 \t \t 11.8 \t \t 0.0010 \t 2.1038 \t 0.3050 \
+\t 2.1166 \t 0.2870 \t 2.1026 \t 0.4120 \t 2.1171 \t 0.2660
+"""
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """A log of the official implementation, three epochs of PGD training."""
+    path = tmp_path / "output.log"
+    path.write_text(LOG)
+    return path
+
+
+def test_an_imported_log_is_a_run_like_others(cli, log):
+    done = cli("import", str(log))
+    assert done.returncode == 0
+    assert "PGD_DOM_RE: finished after 3 of 3 epochs" in done.stdout
+    assert "batch_size_test=128, data_dir='../cifar-data', chkpt_iters=1000" in done.stderr
+    (listed,) = cli.json("runs", "--json")
+    assert (listed["state"], listed["epoch"], listed["epochs"]) == ("finished", 3, 3)
+    assert (listed["best"]["epoch"], listed["best"]["pgd_accuracy"]) == (2, 0.276)
+    assert (listed["last"]["epoch"], listed["last"]["pgd_accuracy"]) == (3, 0.266)
+    assert listed["memorization"] is None
+    shown = cli("show", "PGD_DOM_RE")
+    assert shown.returncode == 0
+    assert "high-confidence" in shown.stdout
+    assert cli("logs", "PGD_DOM_RE", "-n", "100").stdout == LOG
+
+
+def test_import_says_in_json_what_came_of_it(cli, log):
+    (found,) = cli.json("import", str(log), "--json", "--name", "mine", "--runs-dir", "elsewhere")
+    assert (found["name"], found["state"], found["imported_from"]) == ("mine", "finished", str(log))
+    assert found["not_mapped"][0] == "batch_size_test=128"
+    assert Path("elsewhere", "mine", "settings.toml").is_file()
+
+
+def test_a_torn_log_is_one_sentence_and_leaves_nothing(cli, log, tmp_path):
+    torn = tmp_path / "torn.log"
+    torn.write_text(LOG[:-9])
+    done = cli("import", str(log), str(torn))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: {torn}, line 6: 11 values stand here; expected 12, from Epoch to Test RO Acc\n"
+    assert not Path("runs").exists()
+
+
+def test_importing_twice_is_refused_with_the_name(cli, log):
+    cli("import", str(log))
+    done = cli("import", str(log))
+    assert done.returncode == 2
+    assert "is imported already, as PGD_DOM_RE" in done.stderr
+    assert cli("import", str(log), "--name", "second").returncode == 0
+
+
+def test_one_name_for_several_logs_is_bad_usage(cli, log):
+    done = cli("import", str(log), str(log), "--name", "x")
+    assert done.returncode == 2
+    assert "one name cannot be given to several logs" in done.stderr
+
+
+def test_csv_goes_to_stdout_or_to_a_file(cli, log):
+    cli(*SHORT, scenario="finish")
+    cli("import", str(log))
+    done = cli("export", NAME, "PGD_DOM_RE", NAME, "--csv", "-")
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [(row["run"], row["epoch"]) for row in rows] == [
+        *((NAME, str(epoch)) for epoch in range(1, 5)),
+        *(("PGD_DOM_RE", str(epoch)) for epoch in range(1, 4)),
+    ]
+    assert rows[0]["memorization.high_confidence"] != ""
+    assert (rows[5]["test.pgd_accuracy"], rows[5]["memorization.high_confidence"]) == ("0.276", "")
+    written = cli("export", NAME, "PGD_DOM_RE", "--csv", "epochs.csv")
+    assert (written.stdout, written.stderr) == ("", "wrote epochs.csv\n")
+    assert Path("epochs.csv").read_text() == done.stdout
+
+
+def test_the_columns_are_the_fields_of_the_events(cli):
+    cli(*SHORT, scenario="finish")
+    (row, *_) = csv.DictReader(io.StringIO(cli("export", NAME, "--csv", "-").stdout))
+    event = cli.json("show", NAME, "--json")["epoch_events"][0]
+    for section in ("train", "test", "memorization"):
+        for field, value in event[section].items():
+            if not isinstance(value, list):
+                assert row[f"{section}.{field}"] == ("" if value is None else str(value))
+
+
+def test_tensorboard_has_a_folder_for_each_run(cli, log):
+    cli(*SHORT, scenario="finish")
+    cli("import", str(log))
+    done = cli("export", NAME, "PGD_DOM_RE", "--tensorboard", "boards")
+    assert done.returncode == 0
+    assert "wrote 2 event files; see: tensorboard --logdir boards" in done.stderr
+    for name in (NAME, "PGD_DOM_RE"):
+        (file,) = Path("boards", name).iterdir()
+        assert "tfevents" in file.name
+        assert b"brain.Event:2" in file.read_bytes()
+        assert b"test/pgd_accuracy" in file.read_bytes()
+
+
+def test_an_export_to_nowhere_is_bad_usage(cli, log):
+    cli("import", str(log))
+    done = cli("export", "PGD_DOM_RE")
+    assert done.returncode == 2
+    assert "--csv FILE, --tensorboard DIR or both" in done.stderr
+
+
+def test_a_target_that_cannot_be_written_is_one_sentence(cli, log):
+    cli("import", str(log))
+    done = cli("export", "PGD_DOM_RE", "--csv", "missing/epochs.csv")
+    assert done.returncode == 2
+    assert done.stderr == "error: cannot write missing/epochs.csv: No such file or directory\n"
+
+
+def test_figures_are_written_and_missing_ones_explained(cli, log):
+    cli("import", str(log))
+    done = cli("figures", "PGD_DOM_RE", "--output", "drawn", "--format", "svg")
+    assert (done.returncode, done.stdout) == (0, "drawn/PGD_DOM_RE-accuracy.svg\n")
+    assert [line.split(": ")[:2] for line in done.stderr.splitlines()] == [
+        ["PGD_DOM_RE", f"no figure {name}"] for name in ("loss-ranges", "overlap", "pattern-loss")
+    ]
+    assert "test PGD-20" in Path("drawn/PGD_DOM_RE-accuracy.svg").read_text()
+    outcomes = cli.json("figures", "PGD_DOM_RE", "--output", "drawn", "--format", "svg", "--json")
+    assert [(one["figure"], one["path"] is None, one["reason"] is None) for one in outcomes] == [
+        ("accuracy", False, True),
+        ("loss-ranges", True, False),
+        ("overlap", True, False),
+        ("pattern-loss", True, False),
+    ]
+
+
+def test_figures_of_nothing_fail(cli, log):
+    cli("import", str(log))
+    events = Path("runs/PGD_DOM_RE/events.jsonl")
+    started, *_ = events.read_text().splitlines()
+    events.write_text(f"{started}\n{json.dumps({'kind': 'failed', 'cause': 'error', 'reason': 'x'})}\n")
+    done = cli("figures", "PGD_DOM_RE")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "PGD_DOM_RE: no epoch is finished yet" in done.stderr
+    assert not Path("figures").exists()
