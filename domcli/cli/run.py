@@ -100,14 +100,15 @@ def _run_all(planned: list[Planned], tickets: list[Ticket], manner: Manner) -> N
     with Interrupts() as interrupts:
         directories = _create(planned, tickets, manner)
         outcomes = launching.watch(directories, interrupts)
-    refused = [outcome for outcome in outcomes if outcome.ending == "refused"]
+    # A retry may be refused, too: what has been trained before it stays.
+    refused = [outcome for outcome in outcomes if outcome.ending == "refused" and not outcome.run.state.started]
     for outcome in refused:
         _discard(outcome, several=len(outcomes) > 1)
     if refused and len(refused) == len(outcomes):
         _remove(made, manner.runs_dir)
     if len(outcomes) == len(refused) == 1:
         raise ProcessError(str(refused[0].reason))
-    kept = [outcome for outcome in outcomes if outcome.ending != "refused"]
+    kept = [outcome for outcome in outcomes if outcome not in refused]
     end = launching.conclude(kept, interrupts, as_json=manner.as_json)
     raise end if not refused else typer.Exit(max(end.exit_code, launching.RUN_FAILED if kept else launching.REFUSED))
 

@@ -27,6 +27,8 @@ TRAINER = (sys.executable, "-m", "domcli.trainer")
 STOP_SECONDS = 60.0
 """How long a trainer may take to write its checkpoint and stop."""
 KILL_SECONDS = 10.0
+RELEASE_SECONDS = 5.0
+"""How long a trainer that is gone may keep its lock."""
 POLL_SECONDS = 0.1
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -109,14 +111,20 @@ def start_locked(run: RunDirectory, lock: int, placement: Placement, command: Se
 
 
 @contextlib.contextmanager
-def sole_access(run: RunDirectory) -> Iterator[int]:
+def sole_access(run: RunDirectory, patience: float = RELEASE_SECONDS) -> Iterator[int]:
     """Hold the run's lock while it is launched or its place in the queue is changed; yield the descriptor.
 
-    Raises ProcessError while a trainer works on the run, here or elsewhere, StorageError if nothing can be written.
+    A trainer that was killed may keep the lock for a moment, until its last thread has gone: `patience` is how many
+    seconds to wait for it. Raises ProcessError while a trainer works on the run, here or elsewhere, StorageError if
+    nothing can be written.
     """
-    lock = locks.acquire(run.lock)
-    if lock is None:
-        raise ProcessError(f"{run.name} already has a trainer{_which(run)}; stop it first")
+    deadline = time.monotonic() + patience
+    while (lock := locks.acquire(run.lock)) is None:
+        identity = run.read_process()
+        ending = identity is not None and process.liveness(identity) == "gone"
+        if not ending or time.monotonic() >= deadline:
+            raise ProcessError(f"{run.name} already has a trainer{_which(run)}; stop it first")
+        time.sleep(POLL_SECONDS)
     try:
         _refuse_elsewhere(run)
         yield lock

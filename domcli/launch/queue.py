@@ -66,6 +66,8 @@ def enqueue(run: RunDirectory, ticket: Ticket) -> None:
     with sole_access(run):
         if run.waiting_ticket() is not None:
             raise ProcessError(f"{run.name} is queued already")
+        if "imported_from" in run.read_environment():
+            raise ProcessError(f"{run.name} was imported from a log: there is no checkpoint to go on from")
         if read_run(run).status == "finished":
             raise ProcessError(f"{run.name} is finished: there is nothing left to resume")
         identity = run.read_process()

@@ -80,7 +80,7 @@ class Supervisor:
         if run.path in self._children or identity is None or process.liveness(identity) != "gone":
             return
         try:
-            with sole_access(run):
+            with sole_access(run, patience=0):
                 found = run.read_ticket()
                 if found is None or found.id != ticket.id:
                     return
@@ -129,7 +129,7 @@ class Supervisor:
             slot=slot.handle,
         )
         try:
-            with sole_access(run) as lock:
+            with sole_access(run, patience=0) as lock:
                 found = run.waiting_ticket()
                 if found is None or found.id != ticket.id:
                     return
@@ -156,7 +156,7 @@ class Supervisor:
 
     def _fail(self, run: RunDirectory, ticket: Ticket, cause: Cause, reason: str) -> None:
         try:
-            with sole_access(run):
+            with sole_access(run, patience=0):
                 if ticket.retries < ticket.max_retries:
                     self._queue_again(run, ticket)
                 else:

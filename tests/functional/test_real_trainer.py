@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 
 from domcli.rundir import RunDirectory
@@ -52,3 +53,25 @@ def test_ctrl_c_then_resume_finishes_the_run(cli, tmp_path, until):
     resumed = read_run(run)
     assert resumed.status == "stopped"
     assert [epoch.epoch for epoch in resumed.state.epochs] == list(range(1, resumed.state.epochs_done + 1))
+
+
+def test_a_killed_trainer_is_lost_and_its_retry_equals_an_undisturbed_run(cli, tmp_path, until):
+    arguments = ("run", "pgd-dom-re", *TINY, "--set", "train.epochs=6", "--set", "train.seed=3")
+    assert cli(*arguments, "--name", "whole").returncode == 0
+    assert cli(*arguments, "--name", "broken", "--detach").returncode == 0
+    broken = RunDirectory(tmp_path / "runs" / "broken")
+    until(lambda: read_run(broken).state.epochs_done >= 2)
+    os.kill(broken.read_process().pid, signal.SIGKILL)
+    until(lambda: [run["state"] for run in cli.json("runs", "broken", "--json")] == ["lost"])
+    assert cli("retry").returncode == 0
+    assert read_run(broken).status == "finished"
+    whole, resumed = (cli.json("show", name, "--json") for name in ("whole", "broken"))
+    assert resumed["settings"] == whole["settings"]
+    assert [lasting(epoch) for epoch in resumed["epoch_events"]] == [lasting(epoch) for epoch in whole["epoch_events"]]
+    assert resumed["best"] == whole["best"]
+
+
+def lasting(epoch: dict[str, object]) -> dict[str, object]:
+    """Return an epoch without what differs from one machine or moment to the next."""
+    volatile = {"time", "seq", "train_seconds", "test_seconds", "images_per_second", "memory"}
+    return {key: value for key, value in epoch.items() if key not in volatile}

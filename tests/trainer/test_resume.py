@@ -13,6 +13,7 @@ import tiny
 
 from domcli.events import AnyEvent, EpochEnd, Failed, Finished, Progress, Started, Stopped
 from domcli.rundir import RunDirectory
+from domcli.runs import read_run
 from domcli.runstate import fold
 from domcli.trainer.report import ProgressReporter
 from domcli.trainer.stop import StopFlag, StopRequested
@@ -133,3 +134,23 @@ def test_files_that_cannot_be_written_end_the_run_with_that_reason(tmp_path: Pat
     assert "checkpoint" in closing.reason
     assert [path.name for path in run.checkpoints.iterdir()] == []
     assert isinstance(tiny.finish(run)[-1], Finished)
+
+
+def test_a_disk_that_fills_up_while_events_are_written(undisturbed: RunDirectory, tmp_path: Path) -> None:
+    run, flag = tiny.make_run(tmp_path, "pgd-dom-augmix", *SLOW), tmp_path / "full"
+    script = Path(__file__).with_name("trainer_on_full_disk.py")
+    with run.log.open("ab") as log:
+        process = subprocess.Popen([sys.executable, script, flag, run.path, "--device", "cpu"], stdout=log, stderr=log)
+    while not tiny.of_kind(tiny.events(run), EpochEnd):
+        assert process.poll() is None, run.log.read_text()
+    before = run.events.read_bytes()
+    flag.touch()
+    assert process.wait(timeout=120) == 1
+    assert run.events.read_bytes().startswith(before)
+    shown = read_run(run)
+    assert (shown.status, shown.problem) == ("failed", None)
+    closing = shown.state.closing
+    assert isinstance(closing, Failed)
+    assert (closing.cause, "No space left on device" in closing.reason) == ("storage", True)
+    assert isinstance(tiny.finish(run)[-1], Finished)
+    assert tiny.lasting(run) == tiny.lasting(undisturbed)

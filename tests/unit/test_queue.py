@@ -307,7 +307,7 @@ def test_a_resume_begins_in_the_folder_of_the_first_launch(queued, tmp_path):
     first.mkdir()
     ticket = run.read_ticket()
     run.ticket.unlink()
-    run.write_process(msgspec.structs.replace(process.identify(), start_time=1.0, cwd=str(first)))
+    run.write_process(msgspec.structs.replace(process.identify(), birth="another", cwd=str(first)))
     queue.enqueue(run, ticket)
     assert run.read_ticket().folder == str(first)
     queue.cancel(run)
