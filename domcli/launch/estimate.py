@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,15 @@ WITHOUT_COST = {
 """Settings that change what comes out, but not how long an epoch takes, or not by much."""
 
 
+@dataclass(frozen=True)
+class Timed:
+    """A run that was timed: seconds an epoch, and whether all of its epochs were."""
+
+    key: Any
+    pace: float
+    whole: bool
+
+
 class Estimator:
     """Knows the timed runs of a runs directory."""
 
@@ -34,21 +44,22 @@ class Estimator:
         self._names = {
             products.get(device.visible or "", "") if device.is_gpu else devices.cpu_name() for device in ticket.devices
         }
-        self._paces = list(self._timed(runs_dir))
+        self._timed = list(self._look(runs_dir))
 
     def seconds(self, settings: Settings) -> float | None:
         """Return about how long a run with these settings will take, None if none like it has been timed here."""
         wanted = cost_key(settings.to_dict())
-        paces = [pace for key, pace in self._paces if key == wanted]
+        like = [timed for timed in self._timed if timed.key == wanted]
+        # Epochs after the warm-up may take longer, and only a whole run has had all of them.
+        paces = [timed.pace for timed in like if timed.whole] or [timed.pace for timed in like]
         return sum(paces) / len(paces) * settings.train.epochs if paces else None
 
-    def _timed(self, runs_dir: Path) -> Iterator[tuple[Any, float]]:
-        """Yield key and seconds an epoch of the runs on these devices, those that finished last the last."""
-        found = [read_run(run, brief=True) for run in rundir.list_runs(runs_dir)]
-        timed = [run for run in found if run.state.epochs and self._on_device(run)]
-        whole = [run for run in timed if run.status == "finished"]
-        for run in whole or timed:
-            yield cost_key(run.settings), run.state.seconds / run.state.epochs_done
+    def _look(self, runs_dir: Path) -> Iterator[Timed]:
+        for directory in rundir.list_runs(runs_dir):
+            run = read_run(directory, brief=True)
+            if run.state.epochs and self._on_device(run):
+                pace = run.state.seconds / run.state.epochs_done
+                yield Timed(cost_key(run.settings), pace, run.status == "finished")
 
     def _on_device(self, run: Run) -> bool:
         return run.state.started is not None and run.state.started.device_name in self._names
