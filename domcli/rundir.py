@@ -135,10 +135,12 @@ class RunDirectory:
     def waiting_ticket(self) -> Ticket | None:
         """Return the ticket if no trainer has been launched for it yet."""
         ticket = self.read_ticket()
-        if ticket is None:
-            return None
+        return None if ticket is None or self.was_launched_for(ticket) else ticket
+
+    def was_launched_for(self, ticket: Ticket) -> bool:
+        """Tell whether the last trainer was launched for this ticket."""
         identity = self.read_process()
-        return None if identity is not None and identity.ticket == ticket.id else ticket
+        return identity is not None and identity.ticket == ticket.id
 
     def write_ticket(self, ticket: Ticket) -> None:
         """Put the run in the queue."""
@@ -246,8 +248,14 @@ def list_runs(runs_dir: Path) -> list[RunDirectory]:
 
 
 def with_tickets(runs_dir: Path) -> list[RunDirectory]:
-    """Return the runs in whose directory a ticket lies."""
-    return [run for run in _folders(runs_dir) if _is_file(run.ticket)]
+    """Return the runs in whose directory a ticket lies. Asked several times a second, among hundreds of runs."""
+    name = RunDirectory(runs_dir).ticket.name
+    try:
+        with os.scandir(runs_dir) as entries:
+            found = [entry.path for entry in entries if entry.name[0] != "." and os.path.exists(f"{entry.path}/{name}")]  # noqa: PTH110
+    except OSError:
+        return []
+    return [RunDirectory(Path(path)) for path in found]
 
 
 def queue_places(runs_dir: Path) -> dict[str, int]:

@@ -28,9 +28,11 @@ def acquire(path: Path, *, wait: bool = False) -> int | None:
     except BlockingIOError:
         os.close(handle)
         return None
-    except BaseException:
+    except OSError as error:
         os.close(handle)
-        raise
+        raise StorageError(
+            f"files cannot be locked in {path.parent}: {error.strerror}; choose a runs directory on another file system"
+        ) from error
     with contextlib.suppress(OSError):
         os.fchmod(handle, SHARED_MODE)
     return handle

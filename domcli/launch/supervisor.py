@@ -29,7 +29,7 @@ from domcli.runs import read_run
 from domcli.stream import EventWriter
 from domcli.ticket import Ticket
 
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.3
 RETRY_SECONDS = 5.0
 """Before the first retry of a run; twice as long before each further one."""
 LONGEST_RETRY_SECONDS = 300.0
@@ -57,7 +57,7 @@ class Supervisor:
         """Do what can be done now; return whether anything is left to wait for."""
         self._reap()
         entries = queue.tickets(self._runs_dir)
-        waiting = [(run, ticket) for run, ticket in entries if run.waiting_ticket() is not None]
+        waiting = [(run, ticket) for run, ticket in entries if not run.was_launched_for(ticket)]
         known = {run.path for run, _ in waiting}
         for run, ticket in entries:
             if run.path not in known:

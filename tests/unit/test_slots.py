@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -50,6 +52,15 @@ def test_a_lock_that_cannot_be_opened_is_one_sentence(tmp_path):
     with pytest.raises(StorageError, match="cannot write .*: No such file"):
         locks.acquire(tmp_path / "missing" / "lock")
     assert not locks.is_held(tmp_path / "missing" / "lock")
+
+
+def test_a_file_system_without_locks_is_one_sentence(tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(StorageError, match="files cannot be locked in .*: No locks available; choose a runs directory"):
+        locks.acquire(tmp_path / "lock")
 
 
 def test_devices_are_filled_evenly_and_never_over(folder):
