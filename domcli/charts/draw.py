@@ -1,0 +1,166 @@
+"""A chart as a picture of characters: lines in braille, areas behind them, marks and labels where there is room."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from domcli.charts.chart import Chart, Mark, Target
+from domcli.charts.frame import draw_frame, draw_legend, entries, grid_of, lay_out, marker
+from domcli.charts.picture import Canvas, Picture, Plot, Span, Style, printable, shortened
+from domcli.charts.raster import BRAILLE, area, braille, line
+from domcli.charts.reduce import Points, band_edges, reduce, straight
+from domcli.charts.series import Array, Flags
+from domcli.charts.stacked import draw_stack
+
+
+def draw(chart: Chart, width: int, height: int, *, ascii: bool = False) -> Picture:
+    """Return the chart as exactly `height` rows of `width` characters.
+
+    What does not fit is left out: under 20 columns the y axis, under 8 rows the legend, under 5 rows the x axis.
+    `ascii` draws without Unicode. Raises ValueError for a size below 1.
+    """
+    if width < 1 or height < 1:
+        raise ValueError(f"a picture of {width} x {height} characters cannot be drawn")
+    canvas = Canvas(width, height, ascii)
+    plot, marked = lay_out(chart, width, height, ascii)
+    draw_frame(canvas, chart, plot, marked)
+    if chart.is_empty():
+        _draw_empty(canvas, chart, plot)
+        return canvas.picture(plot)
+    if chart.stack is not None:
+        draw_stack(canvas, chart.stack, plot)
+    _draw_areas(canvas, chart, plot)
+    busy = _draw_lines(canvas, chart, plot)
+    for mark in chart.marks:
+        _draw_mark(canvas, mark, plot, busy)
+    for target in chart.targets:
+        _label_target(canvas, target, plot, busy)
+    at = None if chart.cursor is None else plot.column_of(chart.cursor)
+    if at is not None:
+        canvas.highlight(plot, at, "|" if ascii else "│", busy[:, at - plot.left])
+    return canvas.picture(plot)
+
+
+def legend(chart: Chart, width: int, *, ascii: bool = False) -> tuple[Span, ...]:
+    """Return the chart's legend as one row of exactly `width` characters, for a place of its own."""
+    canvas = Canvas(width, 1, ascii)
+    draw_legend(canvas, 0, 0, entries(chart, ascii))
+    return canvas.picture(Plot(0, 0, width, 1, (0.0, 1.0), (0.0, 1.0))).rows[0]
+
+
+class Layer:
+    """Lines of one kind: their dots are joined where they meet in a cell, and the last one gives the colour."""
+
+    def __init__(self, canvas: Canvas, plot: Plot) -> None:
+        self._canvas, self._plot = canvas, plot
+        self._codes = np.zeros((plot.rows, plot.columns), np.uint32)
+        self._used = False
+        self._styles = np.zeros((plot.rows, plot.columns), np.int64)
+
+    def add(self, dots: Flags, style: Style, character: str) -> None:
+        """Draw dots over what is there; `character` stands for a dot in ASCII."""
+        ascii = self._canvas.ascii
+        codes = dots * np.uint32(ord(character)) if ascii else braille(dots)
+        drawn = codes > 0
+        self._used = True
+        self._codes = np.where(drawn, codes, self._codes) if ascii else self._codes | codes
+        self._styles[drawn] = self._canvas.number(style)
+
+    def paint(self) -> Flags:
+        """Put the layer on the canvas, over all that is there; return which cells of the plot it took."""
+        drawn = self._codes > 0
+        if not self._used:
+            return drawn
+        offset = np.uint32(0 if self._canvas.ascii else BRAILLE)
+        self._canvas.paint(self._plot, self._codes + offset, self._styles, drawn)
+        return drawn
+
+
+def _points(x: Array, y: Array, plot: Plot) -> Points:
+    """Return the points to draw, with coordinates from 0 to 1 within the plot."""
+    found = reduce(x, y, plot.x, grid_of(plot).columns, log_x=plot.log_x, log_y=plot.log_y)
+    return Points(
+        straight(found.x, plot.x, plot.log_x),
+        straight(found.y, plot.y, plot.log_y),
+        found.joined,
+    )
+
+
+def _draw_areas(canvas: Canvas, chart: Chart, plot: Plot) -> None:
+    """Draw what is behind the series: bands as a sparse pattern of dots, faint raw lines, targets."""
+    bands, raws, targets = (Layer(canvas, plot) for _ in range(3))
+    grid = grid_of(plot)
+    for series in chart.series:
+        style = Style(series.colour, faint=True)
+        if series.band is not None:
+            low, high = band_edges(series, plot.y, plot.log_y)
+            dots = area(_points(series.x, low, plot), _points(series.x, high, plot), grid)
+            bands.add(dots if canvas.ascii else _sparse(dots), style, ":")
+        if series.raw is not None:
+            raws.add(line(_points(series.x, series.raw, plot), grid), style, ".")
+    across = np.array(plot.x)
+    for target in chart.targets:
+        points = _points(across, np.full(2, target.y), plot)
+        targets.add(line(points, grid, "dotted"), Style(target.colour), "-")
+    for layer in (bands, raws, targets):
+        layer.paint()
+
+
+def _sparse(dots: Flags) -> Flags:
+    """Return a quarter of the dots, two in every cell of braille."""
+    row, column = np.ogrid[: dots.shape[0], : dots.shape[1]]
+    pattern: Flags = (row + 2 * (column % 2)) % 4 == 0
+    return dots & pattern
+
+
+def _draw_lines(canvas: Canvas, chart: Chart, plot: Plot) -> Flags:
+    """Draw the series; return which cells of the plot they took."""
+    layer = Layer(canvas, plot)
+    for number, series in enumerate(chart.series):
+        style = "solid" if canvas.ascii else series.line
+        dots = line(_points(series.x, series.y, plot), grid_of(plot), style)
+        layer.add(dots, Style(series.colour), marker(number))
+    return layer.paint()
+
+
+def _draw_mark(canvas: Canvas, mark: Mark, plot: Plot, busy: Flags) -> None:
+    """Draw a vertical line behind the series, with its label in the uppermost row that has room beside it."""
+    at = plot.column_of(mark.x)
+    if at is None:
+        return
+    column = at - plot.left
+    style = Style(mark.colour)
+    free = plot.top + np.flatnonzero(~busy[:, column])
+    canvas.codes[free, at] = ord("|" if canvas.ascii else "┊")
+    canvas.styles[free, at] = canvas.number(style)
+    label = shortened(printable(mark.label, canvas.ascii), plot.columns // 2, canvas.ascii)
+    places = [(row, start) for row in range(plot.rows) for start in (column + 1, column - len(label))]
+    _put_label(canvas, label, style, plot, busy, places)
+
+
+def _label_target(canvas: Canvas, target: Target, plot: Plot, busy: Flags) -> None:
+    at = plot.row_of(target.y)
+    if at is None:
+        return
+    row = at - plot.top
+    label = shortened(printable(target.label, canvas.ascii), plot.columns // 2, canvas.ascii)
+    places = [(row + down, start) for down in (0, -1, 1) for start in (plot.columns - len(label), 0)]
+    _put_label(canvas, label, Style(target.colour), plot, busy, places)
+
+
+def _put_label(
+    canvas: Canvas, label: str, style: Style, plot: Plot, busy: Flags, places: list[tuple[int, int]]
+) -> None:
+    """Write a label at the first place (row and column in the plot) where it covers nothing, else nowhere."""
+    for row, start in places:
+        end = start + len(label)
+        inside = 0 <= row < plot.rows and start >= 0 and end <= plot.columns
+        if label and inside and not busy[row, start:end].any():
+            canvas.put(plot.top + row, plot.left + start, label, style)
+            busy[row, start:end] = True
+            return
+
+
+def _draw_empty(canvas: Canvas, chart: Chart, plot: Plot) -> None:
+    text = shortened(printable(chart.empty, canvas.ascii), plot.columns, canvas.ascii)
+    canvas.put(plot.top + plot.rows // 2, plot.left + (plot.columns - len(text)) // 2, text, Style("empty"))

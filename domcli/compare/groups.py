@@ -1,0 +1,171 @@
+"""Runs that are repetitions of each other: settings that differ in the seed alone, and what their group is called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from domcli.compare.records import Flat, Metric, Point, Record, flatten
+from domcli.compare.statistics import Summary, summarise
+
+SEED = "train.seed"
+
+NEUTRAL = frozenset({"data.root", "checkpoint.every", "memorization.record", "evaluation.train_attack"})
+"""Settings that change no result: where the images lie, and what is kept or measured besides.
+
+`data.root` is left out of account only for data sets with a name of their own: for `imagefolder` it says which images
+they are. `evaluation.every` is not here: with fewer evaluations `best` is chosen from fewer epochs.
+"""
+
+NAMED_SETTINGS = 3
+"""So many of the settings that tell groups of one preset apart stand in their names."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A run that does not count, and why."""
+
+    record: Record
+    reason: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in their seed alone: `records` are those that count, by seed."""
+
+    name: str
+    settings: Flat
+    records: tuple[Record, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def n(self) -> int:
+        return len(self.records)
+
+    def values(self, metric: Metric, point: Point, error: bool = False) -> dict[int | None, float]:
+        """Return a test accuracy in percent by seed (its error with `error`), without runs that have none."""
+        found = {record.seed: record.accuracy(metric, point) for record in self.records}
+        return {seed: _shown(value, point, error) for seed, value in found.items() if value is not None}
+
+    def summary(self, metric: Metric, point: Point, error: bool = False) -> Summary:
+        """Return n, mean and sample standard deviation of `values`; diff is taken in each run, then averaged."""
+        return summarise(list(self.values(metric, point, error).values()))
+
+    def of_records(self, value: Callable[[Record], float | None]) -> Summary:
+        """Return n, mean and sample standard deviation of anything that runs have, without those that do not."""
+        return summarise([found for found in map(value, self.records) if found is not None])
+
+    def measures(self, metric: Metric) -> bool:
+        """Say whether any run of the group has this accuracy."""
+        return bool(self.values(metric, "best") or self.values(metric, "last"))
+
+
+def make_groups(records: Iterable[Record]) -> list[Group]:
+    """Return the groups in the order of their first runs, named so that every name is there once.
+
+    Of two runs with the same seed that could count, the one that was created later does.
+    """
+    members: list[list[Record]] = []
+    for record in _complete(list(records)):
+        fitting = next((group for group in members if identity(group[0].settings) == identity(record.settings)), None)
+        if fitting is None:
+            members.append([record])
+        else:
+            fitting.append(record)
+    return _named([_group(group) for group in members], members)
+
+
+def identity(settings: Flat) -> dict[str, Any]:
+    """Return the settings that decide the results, without the seed."""
+    own_images = settings.get("data.dataset") == "imagefolder"
+    return {
+        key: value
+        for key, value in settings.items()
+        if key != SEED and (key not in NEUTRAL or (key == "data.root" and own_images))
+    }
+
+
+def shown_value(value: object) -> str:
+    """Return the value of a setting for a table; None stands for one that is not set."""
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def differing_keys(all_settings: Sequence[Flat]) -> list[str]:
+    """Return the settings in which these are not all the same, in the order of the settings file."""
+    keys = dict.fromkeys(key for settings in all_settings for key in settings)
+    return [key for key in keys if any(settings.get(key) != all_settings[0].get(key) for settings in all_settings)]
+
+
+def _complete(records: list[Record]) -> list[Record]:
+    """Return the records with the default where one of them, written by another version, lacks a setting."""
+    keys = {key for record in records for key in record.settings}
+    if all(record.settings.keys() == keys for record in records):
+        return records
+    from domcli.settings import Settings
+
+    defaults = flatten(Settings().to_dict())
+    return [replace(record, settings={**_only(defaults, keys), **record.settings}) for record in records]
+
+
+def _only(defaults: Flat, keys: set[str]) -> Flat:
+    return {key: value for key, value in defaults.items() if key in keys}
+
+
+def _group(members: list[Record]) -> Group:
+    left_out = [LeftOut(record, record.shortfall) for record in members if record.shortfall is not None]
+    counted: dict[int | None, Record] = {}
+    for record in sorted((record for record in members if record.shortfall is None), key=_created):
+        earlier = counted.get(record.seed)
+        if earlier is not None:
+            reason = f"has the seed of {record.name}, {record.seed}, which was created later and counts instead"
+            left_out.append(LeftOut(earlier, reason))
+        counted[record.seed] = record
+    by_seed = sorted(counted.values(), key=lambda record: -1 if record.seed is None else record.seed)
+    return Group("", identity(members[0].settings), tuple(by_seed), tuple(left_out))
+
+
+def _created(record: Record) -> tuple[float, str]:
+    created = record.environment.get("created")
+    return (created if isinstance(created, int | float) else 0.0, record.name)
+
+
+def _named(groups: list[Group], members: list[list[Record]]) -> list[Group]:
+    names = [_stem(group) for group in members]
+    quick = [all(record.environment.get("quick") is True for record in group) for group in members]
+    for place, name in enumerate(list(names)):
+        if quick[place] and any(other == name and not quick[at] for at, other in enumerate(names)):
+            names[place] = f"{name} quick"
+    for name in {name for name in names if names.count(name) > 1}:
+        places = [place for place, other in enumerate(names) if other == name]
+        keys = differing_keys([groups[place].settings for place in places])[:NAMED_SETTINGS]
+        for place in places:
+            values = (f"{key}={shown_value(groups[place].settings.get(key))}" for key in keys)
+            names[place] = f"{name} ({', '.join(values)})"
+    return [replace(group, name=_unique(names, place)) for place, group in enumerate(groups)]
+
+
+def _unique(names: list[str], place: int) -> str:
+    number = names[: place + 1].count(names[place])
+    return names[place] if number == 1 else f"{names[place]} #{number}"
+
+
+def _stem(members: list[Record]) -> str:
+    """Return the preset where all agree on it, else what the runs' own names have in common."""
+    presets = {record.environment.get("preset") for record in members}
+    preset = presets.pop()
+    if not presets and isinstance(preset, str) and preset:
+        return preset
+    stems = {re.sub(rf"[-_](seed)?{record.seed}(-\d+)?$", "", record.name) for record in members}
+    return stems.pop() if len(stems) == 1 else f"{members[0].name} and {len(members) - 1} more"
+
+
+def _shown(accuracy: float, point: Point, error: bool) -> float:
+    if not error:
+        return accuracy
+    return -accuracy if point == "diff" else 100 - accuracy

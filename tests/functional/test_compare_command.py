@@ -1,0 +1,224 @@
+"""`domcli compare-runs` as it is typed, on runs that were written by hand."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from domcli import events, rundir
+from domcli.events import EpochEnd, Finished, Memorization, Started, TrainMetrics, encode
+from domcli.presets import resolve
+from domcli.rundir import RunDirectory
+
+PGD = {"pgd-baseline": (0.40, 0.42, 0.41), "pgd-dom-re": (0.50, 0.53, 0.51)}
+
+HEAVY = {"torch", "numpy", "scipy", "textual", "domcli.settings"}
+PROBE = "import sys; from domcli.cli.main import main\ntry: main()\nfinally: print(*sys.modules, file=sys.stderr)"
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Three seeds of pgd-baseline and pgd-dom-re, in the folder where the commands look."""
+    for preset, accuracies in PGD.items():
+        for seed, accuracy in enumerate(accuracies):
+            write_run(tmp_path / "runs", preset, seed, [0.1, accuracy + 0.05, accuracy])
+    return tmp_path / "runs"
+
+
+def write_run(folder: Path, preset: str, seed: int, pgd: Sequence[float], finished: bool = True) -> RunDirectory:
+    settings = resolve(preset, ["train.epochs=3", f"train.seed={seed}"])
+    run = rundir.create(folder, f"{preset}-seed{seed}", settings.to_dict(), {"preset": preset, "created": float(seed)})
+    lines = [
+        Started(
+            settings_digest=settings.digest(),
+            device="cpu",
+            device_name="a machine",
+            precision="float32",
+            train_size=1000,
+            test_size=200,
+            classes=10,
+            image_shape=(3, 32, 32),
+            parameters=12345,
+            epochs=3,
+            steps_per_epoch=8,
+        ),
+        *(epoch_end(number, accuracy, best=number == 2) for number, accuracy in enumerate(pgd, start=1)),
+        *([Finished(seconds=12.5)] if finished else []),
+    ]
+    run.events.write_bytes(b"".join(map(encode, lines)))
+    return run
+
+
+def epoch_end(number: int, pgd: float, best: bool) -> EpochEnd:
+    return EpochEnd(
+        epoch=number,
+        lr=0.1,
+        train=TrainMetrics(natural_loss=1.5, natural_accuracy=0.4),
+        test=events.TestMetrics(natural_loss=1.4, natural_accuracy=0.8, pgd_accuracy=pgd, pgd_loss=2.0),
+        train_attack=None,
+        memorization=Memorization(
+            threshold=1.5,
+            high_confidence=200,
+            original=150,
+            transformed=50,
+            entered=1,
+            left=0,
+            removed=0,
+            augmented=0,
+            histogram=(100, 100, 100, 100, 100, 500),
+            overlap=0.9,
+        ),
+        best=best,
+        train_seconds=2.0,
+        test_seconds=0.5,
+        images_per_second=1234.5,
+        memory=1 << 20,
+    )
+
+
+@pytest.mark.usefixtures("runs")
+def test_a_table_without_control_characters_for_pipes(cli):
+    done = cli("compare-runs", "pgd-baseline", "pgd-dom-re")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\033" not in done.stdout
+    lines = [line.split("  ") for line in done.stdout.splitlines()]
+    cells = [[cell.strip() for cell in line if cell.strip()] for line in lines]
+    assert ["pgd-baseline", "3", "46.00 ± 1.00", "41.00 ± 1.00", "5.00 ± 0.00"] in cells
+    assert ["pgd-dom-re", "3", "56.33 ± 1.53", "51.33 ± 1.53", "5.00 ± 0.00"] in cells
+    assert ["dom.operate", "none", "remove"] in cells
+    assert "the highest PGD test accuracy" in done.stdout
+
+
+@pytest.mark.usefixtures("runs")
+def test_json_by_either_name(cli):
+    content = cli.json("compare-runs", "pgd", "--format", "json")
+    assert {group["name"]: group["n"] for group in content["groups"]} == {"pgd-baseline": 3, "pgd-dom-re": 3}
+    other = cli.json("compare-runs", "pgd", "--json")
+    assert other["groups"] == content["groups"]
+
+
+def test_runs_from_anywhere(cli, runs, tmp_path):
+    content = cli.json("compare-runs", "--json", "--runs-dir", str(runs), "pgd-dom-re-seed?", "runs/pgd-baseline-seed0")
+    assert [(group["name"], group["n"]) for group in content["groups"]] == [("pgd-dom-re", 3), ("pgd-baseline", 1)]
+    assert content["tests"][0]["baseline"] == "pgd-dom-re"
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [
+        ("out.md", "# Comparison"),
+        ("out.tex", "% Made by"),
+        ("out.csv", "group,metric"),
+        ("out.json", "{"),
+        ("out.HTML", "<!doctype html>"),
+        ("out.txt", "Natural test accuracy"),
+    ],
+)
+def test_the_ending_of_the_file_gives_the_format(cli, tmp_path, name, begins):
+    done = cli("compare-runs", "pgd", "--output", name)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"written: {name}\n")
+    assert (tmp_path / name).read_text().startswith(begins)
+    assert {path.name for path in tmp_path.iterdir()} == {"runs", name}
+
+
+@pytest.mark.usefixtures("runs")
+def test_the_format_wins_over_the_ending(cli, tmp_path):
+    assert cli("compare-runs", "pgd", "--format", "csv", "-o", "out.txt").returncode == 0
+    with (tmp_path / "out.txt").open(newline="") as file:
+        assert {row["group"] for row in csv.DictReader(file)} == {"pgd-baseline", "pgd-dom-re"}
+
+
+@pytest.mark.usefixtures("runs")
+def test_a_file_that_cannot_be_written_is_a_sentence_and_leaves_the_old_one(cli, tmp_path):
+    done = cli("compare-runs", "pgd", "--output", "missing/out.md")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: cannot write missing/out.md: No such file or directory")
+    done = cli("compare-runs", "pgd", "--output", "runs")
+    assert (done.returncode, "not a file" in done.stderr) == (2, True)
+
+
+@pytest.mark.usefixtures("runs")
+def test_errors_instead_of_accuracies(cli):
+    content = cli.json("compare-runs", "pgd-dom-re", "--error", "--json")
+    assert content["groups"][0]["last"]["pgd"]["mean"] == pytest.approx(100 - 154 / 3)
+
+
+@pytest.mark.usefixtures("runs")
+def test_after_an_epoch(cli):
+    content = cli.json("compare-runs", "pgd-dom-re", "--at-epoch", "1", "--json")
+    assert content["groups"][0]["last"]["pgd"]["mean"] == pytest.approx(10)
+
+
+@pytest.mark.usefixtures("runs")
+def test_the_paper_beside_it(cli):
+    done = cli("compare-runs", "pgd-dom-re", "--paper")
+    assert "Not the paper's settings" in done.stdout
+    assert "pgd-dom-re (Table 3)" in done.stdout
+
+
+def test_a_gate_that_holds(cli, runs):
+    done = cli("compare-runs", "pgd", "--json", "--assert", "pgd.last: pgd-dom-re > pgd-baseline + 10")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["groups"]
+    assert done.stderr == (
+        "'pgd.last: pgd-dom-re > pgd-baseline + 10' holds: 51.33 % (n = 3) is greater than 41.00 % (n = 3) "
+        "+10 = 51.00 %\n"
+    )
+
+
+def test_a_gate_that_does_not_hold_still_shows_the_comparison(cli, runs):
+    expected = ["natural.last: pgd-dom-re >= 80", "pgd.last: pgd-baseline > pgd-dom-re", "pgd.best: pgd-dom-re > 90"]
+    done = cli("compare-runs", "pgd", "--json", *(part for text in expected for part in ("--assert", text)))
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["groups"]
+    sentences = done.stderr.splitlines()
+    assert [line.startswith("error: ") for line in sentences] == [False, True, True]
+    assert "41.00 % (n = 3) is not greater than 51.33 % (n = 3)" in sentences[1]
+    assert "56.33 % (n = 3) is not greater than 90.00 %" in sentences[2]
+
+
+def test_a_gate_is_about_accuracy_whatever_is_shown(cli, runs):
+    assert cli("compare-runs", "pgd", "--error", "--assert", "pgd.last: pgd-dom-re > pgd-baseline").returncode == 0
+
+
+def test_a_gate_that_cannot_be_read_ends_before_anything_is_shown(cli, runs):
+    done = cli("compare-runs", "pgd", "--assert", "pgd-dom-re is better")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: cannot read --assert 'pgd-dom-re is better'")
+
+
+def test_an_unfinished_run_is_listed_and_no_failure(cli, runs):
+    write_run(runs, "pgd-dom-re", 3, [0.1], finished=False)
+    done = cli("compare-runs", "pgd-dom-re")
+    assert done.returncode == 0
+    assert "pgd-dom-re-seed3" in done.stdout
+    assert "after 1 of 3 epochs" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["fgsm"], "error: no run fits 'fgsm'; runs has "),
+        (["pgd", "--json", "--format", "csv"], "error: --json and --format csv ask for two formats"),
+        (["pgd", "--paper", "--at-epoch", "2"], "error: --paper compares with the end of training"),
+    ],
+)
+def test_bad_usage_is_a_sentence(cli, runs, arguments, sentence):
+    done = cli("compare-runs", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(sentence)
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_comparing_loads_neither_torch_nor_numpy(cli, runs):
+    command = [sys.executable, "-c", PROBE, "compare-runs", "pgd", "--format", "html"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("<!doctype html>")
+    assert HEAVY.isdisjoint(done.stderr.split())
