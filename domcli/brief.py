@@ -13,6 +13,7 @@ import msgspec
 
 from domcli.errors import DomcliError
 from domcli.events import AnyEvent, EpochEnd, Failed, Finished, Stopped
+from domcli.overfitting import Finding, context_of, watch
 from domcli.rundir import RunDirectory, replace_text
 from domcli.runstate import RunState, fold
 from domcli.stream import EventReader, EventWriter
@@ -28,6 +29,8 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
     lines: int
     state: RunState
+    findings: tuple[Finding, ...]
+    """What the overfitting watch said of all epochs."""
     settings: dict[str, Any]
     preset: str | None
 
@@ -57,11 +60,13 @@ class BriefWriter(EventWriter):
 
     def _keep(self) -> None:
         preset = self._run.read_environment().get("preset")
+        settings = self._run.read_settings()
         brief = Brief(
             offset=self.size,
             lines=self._lines,
             state=self._state.condensed(),
-            settings=self._run.read_settings(),
+            findings=watch(self._state.epochs, context_of(settings, self._state.started)),
+            settings=settings,
             preset=preset if isinstance(preset, str) else None,
         )
         replace_text(self._run.brief, msgspec.json.encode(brief).decode() + "\n", durable=False)

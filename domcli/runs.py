@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from domcli.brief import read_brief
 from domcli.errors import DomcliError, RunDirectoryError
-from domcli.events import AnyEvent, Started
+from domcli.events import AnyEvent, EpochEnd, Started
+from domcli.overfitting import Finding, context_of, watch
 from domcli.process import ProcessIdentity, liveness
 from domcli.rundir import RunDirectory
 from domcli.runstate import RunState, Status, fold, status
@@ -30,6 +32,15 @@ class Run:
     """Its place in the queue, while it waits there or its trainer runs."""
     process: ProcessIdentity | None = None
     """The trainer that was launched last."""
+    kept_findings: tuple[Finding, ...] | None = None
+    """What the overfitting watch said of all epochs, where the state holds only some of them."""
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the overfitting watch says of the epochs."""
+        if self.kept_findings is not None:
+            return self.kept_findings
+        return watch(self.state.epochs, context_of(self.settings, self.state.started))
 
     @property
     def started(self) -> Started | None:
@@ -60,7 +71,9 @@ class RunReader:
             self._begin()
         else:
             self._stream = EventReader(directory.events, kept.offset, kept.lines, skim=True)
-            self._run = Run(directory, kept.state, settings=kept.settings, preset=kept.preset)
+            self._run = Run(
+                directory, kept.state, settings=kept.settings, preset=kept.preset, kept_findings=kept.findings
+            )
 
     def read(self) -> Run:
         """Return the run as it is now. The process is asked first: what it wrote before it went is then seen."""
@@ -68,6 +81,9 @@ class RunReader:
         alive = "none" if identity is None else liveness(identity)
         ticket = self.directory.read_ticket()
         events, problem = self._new_events()
+        if self._run.kept_findings is not None and any(isinstance(event, EpochEnd) for event in events):
+            kept = read_brief(self.directory)
+            self._run = replace(self._run, kept_findings=kept.findings if kept else ())
         if any(isinstance(event, Started) and event.epoch < self._run.state.epochs_done for event in events):
             # Epochs are done again, and a condensed state does not hold those before them.
             self._begin()

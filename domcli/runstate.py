@@ -86,9 +86,30 @@ def epoch_fraction(state: RunState) -> float:
 def fold(events: Iterable[AnyEvent], state: RunState | None = None) -> RunState:
     """Return the state after the events, starting from `state` (default: nothing has happened)."""
     state = state or RunState()
+    started, progress, closing = state.started, state.progress, state.closing
+    epochs, checkpoints = list(state.epochs), {saved.path: saved for saved in state.checkpoints}
     for event in events:
-        state = _apply(state, event)
-    return state
+        if isinstance(event, Progress):
+            progress = event
+        elif isinstance(event, EpochEnd):
+            epochs.append(event)
+        elif isinstance(event, CheckpointSaved):
+            checkpoints.pop(event.path, None)
+            checkpoints[event.path] = event
+        elif isinstance(event, Started):
+            started, progress, closing = event, None, None
+            epochs = [end for end in epochs if end.epoch <= event.epoch]
+            checkpoints = {path: saved for path, saved in checkpoints.items() if saved.epoch <= event.epoch}
+        else:
+            closing = event
+    return replace(
+        state,
+        started=started,
+        progress=progress,
+        epochs=tuple(epochs),
+        checkpoints=tuple(checkpoints.values()),
+        closing=closing,
+    )
 
 
 def headline_accuracy(epoch: EpochEnd | None) -> float | None:
@@ -128,23 +149,3 @@ def _closed(event: Finished | Failed | Stopped) -> Status:
     if isinstance(event, Finished):
         return "finished"
     return "failed" if isinstance(event, Failed) else "stopped"
-
-
-def _apply(state: RunState, event: AnyEvent) -> RunState:
-    if isinstance(event, Started):
-        return replace(
-            state,
-            started=event,
-            progress=None,
-            closing=None,
-            epochs=tuple(epoch for epoch in state.epochs if epoch.epoch <= event.epoch),
-            checkpoints=tuple(saved for saved in state.checkpoints if saved.epoch <= event.epoch),
-        )
-    if isinstance(event, Progress):
-        return replace(state, progress=event)
-    if isinstance(event, EpochEnd):
-        return replace(state, epochs=(*state.epochs, event))
-    if isinstance(event, CheckpointSaved):
-        kept = tuple(saved for saved in state.checkpoints if saved.path != event.path)
-        return replace(state, checkpoints=(*kept, event))
-    return replace(state, closing=event)
