@@ -176,7 +176,7 @@ def collapsing(epochs: int) -> list[EpochEnd]:
 def test_findings_rest_on_all_epochs_and_follow_the_run(run: RunDirectory) -> None:
     writer = BriefWriter(run)
     reader = RunReader(run, brief=True)
-    writer.write(started(epochs=20))
+    writer.write(msgspec.structs.replace(started(epochs=20), test_size=10_000))
     for end in collapsing(6):
         writer.write(end)
     assert reader.read().findings == ()
