@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
@@ -70,6 +71,10 @@ def compare_runs(
     file: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write there instead of to stdout.")
     ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw the curves of the groups, too: a .png, .svg or .pdf file."),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Compare runs: those that differ in the seed alone are one group, with mean and standard deviation.
@@ -84,6 +89,11 @@ def compare_runs(
     chosen = _form(form, file, as_json)
     directories = select(options.resolve_runs_dir(runs_dir), runs)
     comparison = compare(directories, at_epoch=at_epoch, error=error, paper=paper)
+    if plot is not None:
+        from domcli.cli.compare_plot import plot_file
+
+        plot_file(comparison, plot)
+        output.note(f"written: {plot}")
     if chosen != "table":
         _write(_document(comparison, chosen), file)
     elif file is not None:
@@ -91,6 +101,7 @@ def compare_runs(
     else:
         for part in _parts(comparison):
             output.table(part)
+        _draw(comparison)
     _judge(expected, comparison)
 
 
@@ -135,6 +146,17 @@ def _judge(expected: Sequence[Assertion], comparison: Comparison) -> None:
             output.note(verdict.sentence)
     if not all(verdict.holds for verdict in verdicts):
         raise FailedAssertion("\n".join(verdict.sentence for verdict in verdicts if not verdict.holds))
+
+
+def _draw(comparison: Comparison) -> None:
+    """Draw the curves under the tables where somebody looks at them."""
+    if not sys.stdout.isatty():
+        return
+    from domcli.cli.compare_plot import terminal_chart
+
+    chart = terminal_chart(comparison, min(100, output.console(sys.stdout).width))
+    if chart is not None:
+        output.table(chart)
 
 
 def _plain(comparison: Comparison) -> str:

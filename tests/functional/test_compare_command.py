@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from terminal import Terminal
 
 from domcli import events, rundir
 from domcli.events import EpochEnd, Finished, Memorization, Started, TrainMetrics, encode
@@ -222,3 +223,34 @@ def test_comparing_loads_neither_torch_nor_numpy(cli, runs):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("<!doctype html>")
     assert HEAVY.isdisjoint(done.stderr.split())
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize(("name", "begins"), [("c.png", b"\x89PNG"), ("c.svg", b"<?xml"), ("c.pdf", b"%PDF")])
+def test_curves_as_a_figure(cli, tmp_path, name, begins):
+    done = cli("compare-runs", "pgd*", "--plot", name)
+    assert (done.returncode, f"written: {name}\n" in done.stderr) == (0, True)
+    assert (tmp_path / name).read_bytes().startswith(begins)
+    if name.endswith("svg"):
+        text = (tmp_path / name).read_text()
+        for word in (*PGD, "test accuracy, %", "memorized patterns", "loss"):
+            assert f">{word}<" in text
+
+
+@pytest.mark.usefixtures("runs")
+def test_a_figure_of_another_kind_is_refused(cli, tmp_path):
+    done = cli("compare-runs", "pgd*", "--plot", "c.gif")
+    assert done.returncode == 2
+    assert "it must end in one of .png, .svg, .pdf" in done.stderr
+    assert not (tmp_path / "c.gif").exists()
+
+
+@pytest.mark.usefixtures("runs")
+def test_a_terminal_sees_the_curves_too(cli):
+    terminal = Terminal(cli.command("compare-runs", "pgd*"), columns=100, lines=60)
+    assert terminal.end() == 0
+    picture = terminal.text[terminal.text.index("(mean and standard deviation)") :]
+    assert "pgd-baseline" in picture
+    assert "pgd-dom-re" in picture
+    assert any("\u2800" < sign < "\u28ff" for sign in picture)
+    assert max(len(line) for line in picture.splitlines()) <= 100

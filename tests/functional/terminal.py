@@ -1,0 +1,68 @@
+"""A command on a pseudo-terminal."""
+
+from __future__ import annotations
+
+import codecs
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import termios
+import time
+
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+PATIENCE = 60.0
+
+
+class Terminal:
+    """Runs a command on a pseudo-terminal and keeps what it writes there."""
+
+    def __init__(self, command: list[str], term: str = "xterm", columns: int = 80, lines: int = 24) -> None:
+        self.pid, self._handle = pty.fork()
+        if self.pid == 0:
+            # The command must find the size there from the start.
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            environment = {**os.environ, "TERM": term}
+            for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):
+                environment.pop(name, None)
+            os.execve(command[0], command, environment)
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self.raw = ""
+
+    @property
+    def text(self) -> str:
+        """What was written so far, without escape sequences."""
+        return ESCAPES.sub("", self.raw).replace("\r", "\n")
+
+    def wait_for(self, pattern: str) -> None:
+        """Read until the pattern was written."""
+        deadline = time.monotonic() + PATIENCE
+        while not re.search(pattern, self.text):
+            more = time.monotonic() < deadline and self._read()
+            assert more or re.search(pattern, self.text), f"{pattern} did not come:\n{self.text[-3000:]}"
+
+    def press(self, keys: bytes) -> None:
+        os.write(self._handle, keys)
+
+    def end(self) -> int:
+        """Read to the end and return the exit code."""
+        while self._read():
+            pass
+        if not select.select([self._handle], [], [], 0)[0]:
+            os.kill(self.pid, signal.SIGKILL)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def _read(self) -> bool:
+        """Read what there is; return False at the end, and when nothing comes."""
+        if not select.select([self._handle], [], [], PATIENCE)[0]:
+            return False
+        try:
+            content = os.read(self._handle, 1 << 16)
+        except OSError:
+            return False
+        self.raw += self._decoder.decode(content)
+        return bool(content)
