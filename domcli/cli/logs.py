@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from domcli.cli import options, output
 from domcli.errors import RunDirectoryError
+
+if TYPE_CHECKING:
+    from domcli.runs import Run
 
 POLL_SECONDS = 0.3
 BLOCK_BYTES = 1 << 16
@@ -22,14 +25,17 @@ def logs(
     runs_dir: options.RunsDir = None,
 ) -> None:
     """Show the end of a run's log."""
+    from domcli.cli.selection import wake_queue
     from domcli.runs import RunReader
 
     directory = options.find_run(run, runs_dir)
-    if not directory.log.exists() and not follow:
-        output.note(f"{directory.name} has no log yet: its trainer has not been launched")
-        return
+    wake_queue(directory.path.parent)
+    reader = RunReader(directory, brief=True)
+    if not directory.log.exists():
+        output.note(f"{directory.name} has no log yet: {_why_none(reader.read())}")
+        if not follow:
+            return
     offset = _start_of_last(directory.log, lines)
-    reader = RunReader(directory)
     while True:
         # Asked before the log is read, so that the last words of the trainer are not missed.
         alive = reader.read().status in ("queued", "starting", "running")
@@ -37,6 +43,12 @@ def logs(
         if not (follow and alive):
             return
         time.sleep(POLL_SECONDS)
+
+
+def _why_none(run: Run) -> str:
+    from domcli.cli.summary import queue_text
+
+    return f"it waits at {queue_text(run)}" if run.status == "queued" else "its trainer has not been launched"
 
 
 def _start_of_last(path: Path, lines: int) -> int:

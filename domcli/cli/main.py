@@ -12,7 +12,22 @@ from typing import Annotated
 import typer
 
 from domcli import __version__
-from domcli.cli import delete, doctor, logs, output, presets, resume, run, runs, show, stop
+from domcli.cli import (
+    compare,
+    delete,
+    doctor,
+    export,
+    figures_command,
+    import_logs,
+    logs,
+    output,
+    presets,
+    resume,
+    run,
+    runs,
+    show,
+    stop,
+)
 from domcli.errors import DomcliError
 
 INTERRUPTED = 130
@@ -37,6 +52,10 @@ app.command("delete")(delete.delete)
 app.command("runs")(runs.runs)
 app.command("show")(show.show)
 app.command("logs")(logs.logs)
+app.command("compare-runs")(compare.compare_runs)
+app.command("figures")(figures_command.figures)
+app.command("export")(export.export)
+app.command("import")(import_logs.import_logs)
 app.command("doctor")(doctor.doctor)
 app.add_typer(presets.app, name="presets")
 

@@ -32,6 +32,21 @@ def complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
     return [run.name for run in list_runs(resolve_runs_dir(chosen)) if run.name.startswith(incomplete)]
 
 
+def complete_state(incomplete: str) -> list[str]:
+    """Return the states that begin so, after those of a list that have been typed."""
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{state}" for state in states() if state.startswith(last)]
+
+
+def states() -> tuple[str, ...]:
+    """Return what a run can be doing."""
+    from typing import get_args
+
+    from domcli.runstate import Status
+
+    return get_args(Status)
+
+
 RunsDir = Annotated[
     Path | None,
     typer.Option("--runs-dir", metavar="DIR", help="Folder of the runs [default: $DOMCLI_RUNS_DIR, else ./runs]."),
@@ -44,8 +59,24 @@ RunName = Annotated[
     typer.Argument(metavar="RUN", help="Name, unique beginning of a name, or path.", autocompletion=complete_run),
 ]
 RunNames = Annotated[
-    list[str],
-    typer.Argument(metavar="RUN", help="Names, unique beginnings, or paths.", autocompletion=complete_run),
+    list[str] | None,
+    typer.Argument(
+        metavar="RUN...",
+        help="Names, unique beginnings, paths, or quoted globs such as 'pgd-*'.",
+        autocompletion=complete_run,
+        show_default=False,
+    ),
+]
+"""Optional: `domcli.cli.selection` says what none means."""
+States = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--state",
+        metavar="STATE",
+        help="Only runs in these states, such as failed,lost; of the RUNs, if any are named.",
+        autocompletion=complete_state,
+        show_default=False,
+    ),
 ]
 
 

@@ -15,9 +15,12 @@ ENVIRONMENT = ("preset", "command_line", "hostname", "platform", "python", "domc
 
 def show(run: options.RunName, runs_dir: options.RunsDir = None, as_json: options.Json = False) -> None:
     """Show a run: what was set, where it ran, its epochs, best and last, checkpoints."""
+    from domcli.cli.selection import wake_queue
     from domcli.runs import read_run
 
-    found = read_run(options.find_run(run, runs_dir))
+    directory = options.find_run(run, runs_dir)
+    wake_queue(directory.path.parent)
+    found = read_run(directory)
     if as_json:
         output.json_data(_json(found))
     else:
@@ -27,12 +30,12 @@ def show(run: options.RunName, runs_dir: options.RunsDir = None, as_json: option
 def _json(run: Run) -> dict[str, Any]:
     import msgspec
 
-    from domcli.cli.summary import as_json, settings_tables
+    from domcli.cli.summary import as_json
 
-    settings, _ = settings_tables(run)
     return {
         **as_json(run),
-        "settings": settings,
+        "settings": run.settings,
+        "devices": [device.name for device in run.ticket.devices] if run.ticket else None,
         "environment": run.directory.read_environment(),
         "epoch_events": [msgspec.to_builtins(epoch) for epoch in run.state.epochs],
         "checkpoints": [msgspec.to_builtins(saved) for saved in run.state.checkpoints],
@@ -40,11 +43,12 @@ def _json(run: Run) -> dict[str, Any]:
 
 
 def _lines(run: Run) -> list[str]:
-    from domcli.cli.summary import closing_lines, reason, settings_tables
+    from domcli.cli.summary import closing_lines, reason, what_happened
 
-    _, problem = settings_tables(run)
     lines = closing_lines(run)
-    lines += [f"  {label}: {text}" for label, text in (("reason", reason(run)), ("problem", problem)) if text]
+    why, problem = reason(run), what_happened(run)
+    lines += [f"  reason: {why}"] if why else []
+    lines += [f"  problem: {problem}"] if problem and problem != why else []
     lines += ["", "settings that differ from the defaults"]
     lines += [f"  {line}" for line in _changed(run)] or ["  none"]
     lines += ["", "environment"]
@@ -56,14 +60,12 @@ def _changed(run: Run) -> list[str]:
     """Return `section.key = value` for what differs from the defaults, values as in TOML."""
     import json
 
-    from domcli.cli.summary import settings_tables
     from domcli.settings import Settings
 
-    tables, _ = settings_tables(run)
     defaults = Settings().to_dict()
     return [
         f"{section}.{key} = {json.dumps(value, ensure_ascii=False)}"
-        for section, table in tables.items()
+        for section, table in run.settings.items()
         if isinstance(table, dict)
         for key, value in table.items()
         if defaults.get(section, {}).get(key) != value

@@ -2,53 +2,76 @@
 
 from __future__ import annotations
 
+import signal
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from domcli.cli import figures
 from domcli.cli.options import program, reference, runs_command, shown_path
-from domcli.errors import RunDirectoryError
 from domcli.events import EpochEnd, Failed, Finished, Stopped
+from domcli.rundir import queue_places
 from domcli.runs import Run
-from domcli.runstate import RunState, headline_accuracy
+from domcli.runstate import RunState, epoch_fraction, headline_accuracy
 
 
-def as_json(run: Run) -> dict[str, Any]:
-    """Return what `--json` says of a run. Accuracies are fractions, times seconds; null is not known."""
-    state = run.state
-    settings, problem = settings_tables(run)
-    train = _table(settings, "train")
+def as_json(run: Run, places: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """Return what `--json` says of a run. Accuracies and progress are fractions, times seconds; null is not known.
+
+    `places` are those of its folder's queue, if they are known already (see `rundir.queue_places`).
+    """
+    state, closing = run.state, run.state.closing
     return {
         "name": run.directory.name,
         "state": run.status,
-        "preset": run.directory.read_environment().get("preset"),
-        "seed": train.get("seed"),
+        "queue_place": queue_place(run, places),
+        "preset": run.preset,
+        "seed": _table(run.settings, "train").get("seed"),
         "epoch": state.epochs_done,
-        "epochs": total_epochs(state, settings),
+        "epochs": total_epochs(run),
+        "progress": progress(run),
         "path": str(run.directory.path.absolute()),
-        "device": state.started.device if state.started else None,
+        "created": created(run),
+        "device": run.device,
         "best": accuracies(state.best),
         "last": accuracies(state.last),
         "memorization": _memorization(state.epochs[-1]) if state.epochs else None,
         "seconds": state.seconds,
         "remaining_seconds": state.remaining_seconds() if run.status == "running" else None,
+        "retries": run.ticket.retries if run.ticket else None,
+        "max_retries": run.ticket.max_retries if run.ticket else None,
+        "exit_code": run.process.exit_code if run.process else None,
+        "cause": closing.cause if isinstance(closing, Failed) else None,
         "reason": reason(run),
-        "problem": problem,
+        "problem": run.problem,
     }
 
 
-def settings_tables(run: Run) -> tuple[dict[str, Any], str | None]:
-    """Return the tables of settings.toml (empty if unreadable), and the first thing that is wrong with the run."""
-    try:
-        return run.directory.read_settings(), run.problem
-    except RunDirectoryError as error:
-        return {}, str(error)
-
-
-def total_epochs(state: RunState, settings: dict[str, Any]) -> int | None:
+def total_epochs(run: Run) -> int | None:
     """Return how many epochs the run is to have, None if nothing says so."""
-    wanted = state.started.epochs if state.started else _table(settings, "train").get("epochs")
+    started = run.state.started
+    wanted = started.epochs if started else _table(run.settings, "train").get("epochs")
     return wanted if isinstance(wanted, int) else None
+
+
+def progress(run: Run) -> float | None:
+    """Return how much of the run is done, from 0 to 1; None if nothing says how many epochs it is to have."""
+    total = total_epochs(run)
+    return min(1.0, (run.state.epochs_done + epoch_fraction(run.state)) / total) if total else None
+
+
+def created(run: Run) -> float | None:
+    """Return when the run was created, seconds since 1970."""
+    noted = run.directory.read_environment().get("created")
+    return noted if isinstance(noted, int | float) else None
+
+
+def queue_place(run: Run, places: Mapping[str, int] | None = None) -> int | None:
+    """Return the place of a queued run in its queue, from 1."""
+    if run.status != "queued":
+        return None
+    known = queue_places(run.directory.path.parent) if places is None else places
+    return known.get(run.directory.name)
 
 
 def accuracies(epoch: EpochEnd | None) -> dict[str, Any] | None:
@@ -69,14 +92,49 @@ def reason(run: Run) -> str | None:
     return closing.reason if isinstance(closing, Failed | Stopped) else None
 
 
+def what_happened(run: Run) -> str | None:
+    """Return what is wrong with a run: it cannot be read whole, why it failed, or how its trainer was lost."""
+    if run.problem is not None:
+        return run.problem
+    if isinstance(run.state.closing, Failed) and run.status in ("failed", "queued"):
+        return run.state.closing.reason
+    if run.status != "lost":
+        return None
+    if run.process is None:
+        return "not in the queue, and no trainer is known"
+    code = run.process.exit_code
+    if code is None:
+        return None
+    ended = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+    return f"its trainer {ended}"
+
+
+def retry(run: Run) -> str | None:
+    """Return `retry 1/2` for a run that was queued again after a failure and has not ended since."""
+    ticket = run.ticket
+    if ticket is None or not ticket.retries or run.status not in ("queued", "starting", "running"):
+        return None
+    return f"retry {ticket.retries}/{ticket.max_retries}"
+
+
+def queue_text(run: Run) -> str:
+    """Return where a queued run waits and what for."""
+    place = queue_place(run)
+    parts = [f"place {place} in the queue" if place else "in the queue"]
+    if run.ticket is not None:
+        parts.append(f"for {' or '.join(device.name for device in run.ticket.devices)}")
+        if run.ticket.jobs > 1:
+            parts.append(f"(up to {run.ticket.jobs} runs at a time)")
+    return " ".join(parts)
+
+
 def closing_lines(run: Run) -> list[str]:
     """Return the closing summary: how it ended, best and last, memorized patterns, time, files, what to type next."""
     state, directory = run.state, run.directory
-    settings, _ = settings_tables(run)
-    total = total_epochs(state, settings)
+    total = total_epochs(run)
     lines = [f"{directory.name}: {run.status} after {state.epochs_done} of {total or '?'} epochs"]
-    attack = f"PGD-{_table(settings, 'evaluation').get('steps', '?')}"
-    rows = [*_accuracy_rows(state, attack), *_pattern_rows(state), ("time", _time(state))]
+    attack = f"PGD-{_table(run.settings, 'evaluation').get('steps', '?')}"
+    rows = [*_queue_rows(run), *_accuracy_rows(state, attack), *_pattern_rows(state), ("time", _time(state))]
     rows.append(("run directory", shown_path(directory.path)))
     if state.checkpoints:
         rows.append(("checkpoints", f"{shown_path(directory.checkpoints)} ({_checkpoint_names(state)})"))
@@ -89,13 +147,26 @@ def closing_lines(run: Run) -> list[str]:
 def next_commands(run: Run) -> list[str]:
     """Return the commands that make sense for a run in this state."""
     domcli, name = program(), reference(run.directory)
-    if settings_tables(run)[1] is not None:
+    if run.problem is not None:
         return [f"{domcli} logs {name}"]
     if run.status == "finished":
         return [f"{domcli} show {name}", runs_command(run.directory.path.parent)]
+    if run.status == "queued":
+        return [runs_command(run.directory.path.parent), f"{domcli} stop {name}"]
     if run.status in ("starting", "running"):
         return [f"{domcli} logs -f {name}", f"{domcli} stop {name}"]
     return [f"{domcli} resume {name}", f"{domcli} logs {name}"]
+
+
+def _queue_rows(run: Run) -> list[tuple[str, str]]:
+    rows = [("queue", queue_text(run))] if run.status == "queued" else []
+    again, ticket = retry(run), run.ticket
+    if again is not None and ticket is not None:
+        begin = time.strftime(", not before %H:%M:%S", time.localtime(ticket.not_before))
+        rows.append(("retry", f"{again[len('retry ') :]}{begin if ticket.not_before > time.time() else ''}"))
+    elif ticket is not None and ticket.max_retries:
+        rows.append(("retries", f"none so far, {ticket.max_retries} at the most"))
+    return rows
 
 
 def _accuracy_rows(state: RunState, attack: str) -> list[tuple[str, str]]:
@@ -118,16 +189,17 @@ def _accuracy_line(epoch: EpochEnd, attack: str) -> str:
 
 
 def _pattern_rows(state: RunState) -> list[tuple[str, str]]:
-    if not state.epochs:
+    records = [epoch.memorization for epoch in state.epochs if epoch.memorization is not None]
+    if not records:
         return []
-    found = state.epochs[-1].memorization
+    found = records[-1]
     of = f" of {figures.count(state.started.train_size)}" if state.started else ""
     text = f"{figures.count(found.high_confidence)}{of} (loss < {found.threshold:g})"
     if found.original is not None and found.transformed is not None:
         text += f": {figures.count(found.original)} original, {figures.count(found.transformed)} transformed"
     rows = [("high-confidence", text)]
-    removed = sum(epoch.memorization.removed for epoch in state.epochs)
-    augmented = sum(epoch.memorization.augmented for epoch in state.epochs)
+    removed = sum(record.removed for record in records)
+    augmented = sum(record.augmented for record in records)
     for label, total, last in (("removed", removed, found.removed), ("augmented", augmented, found.augmented)):
         if total:
             rows.append((label, f"{figures.count(last)} in the last epoch, {figures.count(total)} in all"))
@@ -148,8 +220,10 @@ def _time(state: RunState) -> str:
     return text
 
 
-def _memorization(epoch: EpochEnd) -> dict[str, Any]:
+def _memorization(epoch: EpochEnd) -> dict[str, Any] | None:
     found = epoch.memorization
+    if found is None:
+        return None
     return {
         "high_confidence": found.high_confidence,
         "original": found.original,
@@ -157,6 +231,13 @@ def _memorization(epoch: EpochEnd) -> dict[str, Any]:
         "removed": found.removed,
         "augmented": found.augmented,
     }
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _table(settings: dict[str, Any], section: str) -> dict[str, Any]:

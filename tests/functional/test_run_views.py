@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import tomli_w
+from made_runs import another_machines_ticket, make
 
 from domcli import rundir
+from domcli.devices import Device
 from domcli.rundir import RunDirectory
 from domcli.settings import Settings
 
@@ -25,8 +27,10 @@ def finished(cli, tmp_path: Path) -> RunDirectory:
 
 @pytest.fixture
 def queued(tmp_path: Path) -> RunDirectory:
-    """A run that was created and never launched."""
-    return rundir.create(tmp_path / "runs", "queued-run", Settings().to_dict(), {"preset": "pgd-dom-re"})
+    """A run that waits on another machine, where nobody launches it."""
+    ticket = another_machines_ticket("queued-run", devices=(Device("cuda:0"), Device("cuda:2")), jobs=2, max_retries=3)
+    settings = Settings().to_dict()
+    return rundir.create(tmp_path / "runs", "queued-run", settings, {"preset": "pgd-dom-re", "created": 1e9}, ticket)
 
 
 def test_an_empty_folder_teaches(cli):
@@ -37,23 +41,30 @@ def test_an_empty_folder_teaches(cli):
 
 
 @pytest.mark.usefixtures("queued")
-def test_runs_lists_state_progress_and_accuracies(cli, finished):
+def test_runs_lists_state_progress_and_accuracies(cli, finished, until):
+    # Until then its supervisor has not noted how the trainer ended.
+    until(lambda: not finished.ticket.exists())
     table = cli("runs").stdout
     rows = {line.split()[0]: line.split() for line in table.splitlines() if line.strip()}
     assert rows[NAME] == [NAME, "finished", "4/4", "32.00", "31.00", "PGD-20", "cpu", "-"]
-    assert rows["queued-run"] == ["queued-run", "queued", "0/200", "-", "-", "PGD-20", "-", "-"]
+    assert rows["queued-run"] == ["queued-run", "queued", "1", "0/200", "-", "-", "PGD-20", "-", "-"]
     found = {one["name"]: one for one in cli.json("runs", "--json")}
     assert found["queued-run"]["state"] == "queued"
     assert found["queued-run"]["epochs"] == 200
     assert found["queued-run"]["best"] is None
+    assert found["queued-run"]["queue_place"] == 1
+    created = finished.read_environment()["created"]
     assert found[NAME] == {
         "name": NAME,
         "state": "finished",
+        "queue_place": None,
         "preset": "pgd-dom-re",
         "seed": 0,
         "epoch": 4,
         "epochs": 4,
+        "progress": 1.0,
         "path": str(finished.path),
+        "created": created,
         "device": "cpu",
         "best": {"epoch": 2, "natural_accuracy": 0.52, "pgd_accuracy": 0.32, "one_step_accuracy": None},
         "last": {"epoch": 4, "natural_accuracy": 0.54, "pgd_accuracy": 0.31, "one_step_accuracy": None},
@@ -66,6 +77,10 @@ def test_runs_lists_state_progress_and_accuracies(cli, finished):
         },
         "seconds": 10.0,
         "remaining_seconds": None,
+        "retries": None,
+        "max_retries": None,
+        "exit_code": 0,
+        "cause": None,
         "reason": None,
         "problem": None,
     }
@@ -124,10 +139,11 @@ def test_a_run_that_is_not_there_is_one_sentence(cli, command):
     assert done.stderr == "error: no run named 'absent' in runs; it has queued-run\n"
 
 
-@pytest.mark.usefixtures("finished", "queued")
+@pytest.mark.usefixtures("finished")
 def test_stop_without_a_trainer_is_one_sentence(cli):
     assert cli("stop", NAME).stderr == f"error: {NAME} has no trainer to stop: it is finished\n"
-    assert "has not been launched" in cli("stop", "queued-run").stderr
+    make("forgotten", "lost").process.unlink()
+    assert "has not been launched" in cli("stop", "forgotten").stderr
 
 
 @pytest.mark.parametrize(
@@ -151,7 +167,36 @@ def test_logs_shows_the_last_lines(cli, queued, content, lines, shown):
 def test_logs_of_a_run_without_one_says_so(cli):
     done = cli("logs", "queued-run")
     assert (done.returncode, done.stdout) == (0, "")
-    assert "has no log yet" in done.stderr
+    waits = "it waits at place 1 in the queue for cuda:0 or cuda:2 (up to 2 runs at a time)"
+    assert done.stderr == f"queued-run has no log yet: {waits}\n"
+    make("forgotten", "lost")
+    expected = "forgotten has no log yet: its trainer has not been launched\n"
+    assert cli("logs", "forgotten").stderr == cli("logs", "-f", "forgotten").stderr == expected
+
+
+def test_show_of_a_queued_run_says_where_and_what_for_it_waits(cli, queued):
+    text = cli("show", "queued-run").stdout
+    assert "  queue          place 1 in the queue for cuda:0 or cuda:2 (up to 2 runs at a time)\n" in text
+    assert "  retries        none so far, 3 at the most\n" in text
+    assert "  next           domcli stop queued-run\n" in text
+    found = cli.json("show", "queued-run", "--json")
+    assert (found["queue_place"], found["devices"], found["max_retries"]) == (1, ["cuda:0", "cuda:2"], 3)
+
+
+def test_show_of_a_retry_says_which_and_what_went_wrong_before(cli):
+    run = make("again", "failed")
+    run.write_ticket(another_machines_ticket("again", retries=1, max_retries=2, not_before=4e9))
+    text = cli("show", "again").stdout
+    assert "again: queued after 2 of 4 epochs\n" in text
+    assert "  retry            1/2, not before " in text
+    assert "reason: the device has too little memory" in text
+
+
+def test_show_of_a_lost_run_says_how_its_trainer_ended(cli):
+    make("gone", "lost", exit_code=-9)
+    text = cli("show", "gone").stdout
+    assert "problem: its trainer was killed by SIGKILL\n" in text
+    assert "domcli resume gone\n" in text
 
 
 def test_logs_follows_until_the_trainer_has_ended(cli, finished):

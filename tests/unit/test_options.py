@@ -25,3 +25,16 @@ def test_a_module_is_called_through_python(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr("sys.argv", ["/site-packages/domcli/__main__.py"])
     assert options.program() == "python -m domcli"
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("", ["queued", "starting", "running", "finished", "failed", "stopped", "lost"]),
+        ("f", ["finished", "failed"]),
+        ("failed,l", ["failed,lost"]),
+        ("nonsense", []),
+    ],
+)
+def test_states_complete_also_in_a_list(typed: str, expected: list[str]) -> None:
+    assert options.complete_state(typed) == expected

@@ -15,10 +15,24 @@ from hypothesis import strategies as st
 from samples import any_settings
 
 from domcli import process, rundir
+from domcli.devices import CPU
 from domcli.errors import RunDirectoryError, StorageError
 from domcli.process import ProcessIdentity
-from domcli.rundir import RESERVE_BYTES, RunDirectory, create, discard, find, list_runs, replace_text, unused_name
+from domcli.rundir import (
+    RESERVE_BYTES,
+    RunDirectory,
+    create,
+    discard,
+    find,
+    list_runs,
+    queue_places,
+    replace_text,
+    select,
+    unused_name,
+    with_tickets,
+)
 from domcli.settings import Settings
+from domcli.ticket import Ticket
 
 TABLES: dict[str, Any] = {"train": {"epochs": 3, "max_lr": 0.1}}
 
@@ -381,3 +395,124 @@ def test_an_empty_name_means_no_run(tmp_path: Path) -> None:
 def test_names_are_checked_before_anything_is_looked_for(tmp_path: Path, name: str) -> None:
     with pytest.raises(RunDirectoryError, match="is not a run name"):
         rundir.require_unused(tmp_path, name)
+
+
+def test_a_link_to_a_run_is_named_by_path_and_discarded_as_a_link(tmp_path: Path) -> None:
+    run = make(tmp_path / "elsewhere", "original")
+    (tmp_path / "runs").mkdir()
+    link = tmp_path / "runs" / "link"
+    link.symlink_to(run.path)
+    found = find(tmp_path / "runs", str(link))
+    assert found.path == link
+    discard(found)
+    assert leftovers(tmp_path / "runs") == []
+    assert run.settings.is_file()
+
+
+def names(runs_dir: Path, *patterns: str) -> list[str]:
+    return [run.name for run in select(runs_dir, patterns)]
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Path:
+    for age, name in enumerate(("pgd-10", "pgd-1", "natural", "fgsm-2")):
+        make(tmp_path / "runs", name, age=age)
+    return tmp_path / "runs"
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [
+        (["pgd-1"], ["pgd-1"]),
+        (["nat"], ["natural"]),
+        (["pgd-*"], ["pgd-1", "pgd-10"]),
+        (["*-[12]"], ["fgsm-2", "pgd-1"]),
+        (["pgd-1?"], ["pgd-10"]),
+        (["natural", "*"], ["natural", "fgsm-2", "pgd-1", "pgd-10"]),
+        (["pgd-10", "nat", "pgd-1*", "natural"], ["pgd-10", "natural", "pgd-1"]),
+        ([], []),
+    ],
+)
+def test_runs_are_selected_in_the_order_of_the_patterns_and_once(
+    several: Path, patterns: list[str], expected: list[str]
+) -> None:
+    assert names(several, *patterns) == expected
+
+
+def test_runs_are_selected_by_path_and_by_globs_of_paths(several: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert names(several, str(several / "pgd-1"), "pgd-1") == ["pgd-1"]
+    assert names(several.parent / "other", f"{several}/pgd-*") == ["pgd-1", "pgd-10"]
+    monkeypatch.chdir(several.parent)
+    assert names(Path("runs"), "runs/natural/", "natural", "runs/n*/") == ["natural"]
+
+
+def test_a_name_with_the_characters_of_a_glob_is_a_name(several: Path) -> None:
+    (several / "a[1]").mkdir()
+    (several / "a[1]" / "settings.toml").touch()
+    make(several, "a1")
+    assert names(several, "a[1]") == ["a[1]"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "problem"),
+    [
+        ("pgd", r"'pgd' fits several runs: pgd-1, pgd-10; give more of the name, or 'pgd\*' for all of them"),
+        ("sgd", "no run named 'sgd' in .*; it has fgsm-2, natural, pgd-1, pgd-10"),
+        ("sgd-*", r"no run in .*runs fits 'sgd-\*'; it has fgsm-2, natural, pgd-1, pgd-10"),
+        ("absent/*", r"no run in absent fits 'absent/\*'; there are no runs"),
+        ("", "name of the run is empty"),
+    ],
+)
+def test_a_pattern_that_selects_nothing_clear_is_an_error(several: Path, pattern: str, problem: str) -> None:
+    with pytest.raises(RunDirectoryError, match=problem):
+        select(several, ["natural", pattern])
+
+
+def ticket(name: str, **changes: Any) -> Ticket:
+    usual = {"queued": 10.0, "host": "here", "owner": 7, "folder": "/", "devices": (CPU,)}
+    return Ticket(id=name, **{**usual, **changes})
+
+
+def test_a_ticket_lies_in_its_own_run_and_in_no_copy_of_it(tmp_path: Path) -> None:
+    run = create(tmp_path, "a", TABLES, {}, ticket("t"))
+    assert run.read_ticket() == msgspec.structs.replace(ticket("t"), directory=run.path.stat().st_ino)
+    assert run.waiting_ticket() == run.read_ticket()
+    copied = RunDirectory(Path(shutil.copytree(run.path, tmp_path / "copy")))
+    assert copied.read_ticket() is None
+    assert [found.name for found in with_tickets(tmp_path)] in (["a", "copy"], ["copy", "a"])
+    assert queue_places(tmp_path) == {"a": 1}
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b'{"id": 1}'])
+def test_a_damaged_ticket_is_none(tmp_path: Path, content: bytes) -> None:
+    run = create(tmp_path, "a", TABLES, {}, ticket("t"))
+    run.ticket.write_bytes(content)
+    assert run.read_ticket() is None
+    assert queue_places(tmp_path) == {}
+
+
+def test_a_ticket_waits_until_a_trainer_was_launched_for_it(tmp_path: Path) -> None:
+    run = create(tmp_path, "a", TABLES, {}, ticket("second"))
+    identity = ProcessIdentity(pid=42, start_time=1.0, host="here", cwd="/", ticket="first")
+    run.write_process(identity)
+    assert run.waiting_ticket() == run.read_ticket()
+    run.write_process(msgspec.structs.replace(identity, ticket="second"))
+    assert run.waiting_ticket() is None
+    assert run.read_ticket() is not None
+
+
+def test_places_count_what_waits_in_the_order_of_the_queue(tmp_path: Path) -> None:
+    tickets = {
+        "launched": ticket("1", queued=1.0),
+        "second-b": ticket("2", queued=3.0, place=1),
+        "second-a": ticket("3", queued=3.0, place=0),
+        "first": ticket("4", queued=2.0),
+        "of-somebody-else": ticket("5", queued=9.0, owner=8),
+        "of-another-machine": ticket("6", queued=9.0, host="there"),
+    }
+    for name, one in tickets.items():
+        create(tmp_path, name, TABLES, {}, one)
+    identity = ProcessIdentity(pid=42, start_time=1.0, host="here", cwd="/", ticket="1")
+    RunDirectory(tmp_path / "launched").write_process(identity)
+    expected = {"first": 1, "second-a": 2, "second-b": 3, "of-somebody-else": 1, "of-another-machine": 1}
+    assert queue_places(tmp_path) == expected

@@ -8,11 +8,15 @@ import pytest
 from samples import epoch_end, progress, started
 
 from domcli import runs
-from domcli.events import Event, Finished, encode
+from domcli.devices import Device
+from domcli.events import Event, Failed, Finished, encode
 from domcli.process import ProcessIdentity, identify
 from domcli.rundir import RunDirectory, create
 from domcli.runs import RunReader, read_run
 from domcli.runstate import RunState, fold
+from domcli.ticket import Ticket
+
+TICKET = Ticket(id="the ticket", queued=5.0, host="here", owner=0, folder="/", devices=(Device("cuda:1", "GPU-1"),))
 
 
 @pytest.fixture
@@ -35,16 +39,22 @@ def launched(run: RunDirectory, **changes: Any) -> ProcessIdentity:
     return identity
 
 
-def test_a_run_that_was_never_launched_is_queued(run: RunDirectory) -> None:
+def test_a_run_that_is_not_queued_and_was_never_launched_is_lost(run: RunDirectory) -> None:
     snapshot = read_run(run)
-    assert (snapshot.directory, snapshot.state, snapshot.status, snapshot.problem) == (run, RunState(), "queued", None)
+    assert (snapshot.directory, snapshot.state, snapshot.status, snapshot.problem) == (run, RunState(), "lost", None)
+    assert (snapshot.ticket, snapshot.process, snapshot.device) == (None, None, None)
 
 
 def test_a_run_goes_from_queued_to_finished(run: RunDirectory) -> None:
+    run.write_ticket(TICKET)
     reader = RunReader(run)
-    assert reader.read().status == "queued"
-    launched(run)
-    assert reader.read().status == "starting"
+    queued = reader.read()
+    assert (queued.status, queued.device) == ("queued", None)
+    assert queued.ticket is not None
+    assert queued.ticket.id == "the ticket"
+    launched(run, ticket="the ticket", device="cuda:1")
+    starting = reader.read()
+    assert (starting.status, starting.device) == ("starting", "cuda:1")
     append(run, started(time=11.0), progress(1, 2))
     assert reader.read().status == "running"
     append(run, epoch_end(1), Finished(time=12.0, seconds=1.0))
@@ -66,7 +76,7 @@ def test_each_snapshot_has_all_events_and_stays_as_it_was(run: RunDirectory) -> 
     ("changes", "expected"),
     [
         ({}, "running"),
-        ({"start_time": 1.0}, "lost"),
+        ({"birth": "another boot/1"}, "lost"),
         ({"pid": 2**31 - 1}, "lost"),
         ({"host": "another-host"}, "running"),
         ({"launched": 12.0}, "starting"),
@@ -126,3 +136,33 @@ def test_a_newer_stream_is_a_problem(run: RunDirectory) -> None:
     problem = read_run(run).problem
     assert problem is not None
     assert "newer domcli (event schema 99" in problem
+
+
+def test_a_run_that_waits_for_another_launch_is_queued_again(run: RunDirectory) -> None:
+    append(run, started(time=11.0), epoch_end(1), Failed(time=12.0, cause="out-of-memory", reason="too big"))
+    run.write_ticket(TICKET)
+    launched(run, pid=2**31 - 1, ticket="an earlier ticket")
+    assert read_run(run).status == "queued"
+    launched(run, pid=2**31 - 1, ticket="the ticket")
+    assert read_run(run).status == "failed"
+
+
+def test_settings_and_preset_are_at_hand(tmp_path: Path) -> None:
+    run = create(tmp_path, "b", {"train": {"seed": 3}}, {"preset": "pgd-dom-re"})
+    snapshot = read_run(run)
+    assert (snapshot.settings, snapshot.preset) == ({"train": {"seed": 3}}, "pgd-dom-re")
+
+
+@pytest.mark.parametrize("brief", [False, True])
+def test_a_list_needs_only_the_last_progress(run: RunDirectory, brief: bool) -> None:
+    append(run, started(time=11.0), progress(1, 1), progress(1, 2), epoch_end(1), progress(2, 1), progress(2, 3))
+    reader = RunReader(run, brief=brief)
+    assert reader.read().state == fold([started(time=11.0), epoch_end(1), progress(2, 3)])
+    append(run, progress(2, 4))
+    assert reader.read().state.progress == progress(2, 4)
+
+
+def test_a_brief_snapshot_does_not_look_at_earlier_progress(run: RunDirectory) -> None:
+    run.events.write_bytes(b'{"kind":"progress",oops}\n' + encode(started(time=11.0)) + encode(progress(1, 1)))
+    assert read_run(run, brief=True).problem is None
+    assert "line 1: not an event" in str(read_run(run).problem)

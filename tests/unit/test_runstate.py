@@ -159,7 +159,7 @@ def state_of(started_at: float | None, closing: str | None = None) -> RunState:
 @pytest.mark.parametrize(
     ("process", "launched", "started_at", "expected"),
     [
-        ("none", 0.0, None, "queued"),
+        ("none", 0.0, None, "lost"),
         ("none", 0.0, 20.0, "lost"),
         ("gone", 10.0, None, "lost"),
         ("gone", 10.0, 20.0, "lost"),
@@ -188,3 +188,34 @@ def test_a_closing_event_after_the_launch_decides(closing: str, process: Process
 def test_a_closing_event_before_the_launch_is_an_earlier_trainers(closing: str, process: Process) -> None:
     expected = "starting" if process in ("alive", "elsewhere") else closing
     assert status(state_of(20.0, closing), process, launched=60.0) == expected
+
+
+@pytest.mark.parametrize("started_at", [None, 20.0])
+@pytest.mark.parametrize("closing", [None, *CLOSINGS])
+def test_a_run_in_the_queue_is_queued_whatever_was_before(closing: str | None, started_at: float | None) -> None:
+    state = state_of(started_at, closing)
+    for process in ("none", "gone", "elsewhere"):
+        assert status(state, process, launched=10.0, queued=True) == "queued"
+    assert status(state, "alive", launched=60.0, queued=True) == "starting"
+
+
+def test_a_condensed_state_has_what_a_list_shows() -> None:
+    events: list[AnyEvent] = [started(epochs=20), epoch_end(1), epoch_end(2, best=True)]
+    events += [epoch_end(number, tested=number == 4, train_seconds=float(number)) for number in range(3, 13)]
+    state = fold([*events, saved("best", 2), progress(13, 2)])
+    short = state.condensed()
+    assert numbers(short) == [2, 4, 8, 9, 10, 11, 12]
+    assert (short.best, short.last) == (state.best, state.last)
+    assert (short.epochs_done, short.checkpoints, short.progress) == (12, state.checkpoints, state.progress)
+    assert short.seconds == pytest.approx(state.seconds)
+    assert short.remaining_seconds() == state.remaining_seconds()
+    assert short.condensed() == short
+
+
+@given(st.lists(st.booleans(), max_size=20), st.integers(0, 20))
+def test_a_condensed_state_may_be_condensed_on_the_way(best: list[bool], cut: int) -> None:
+    ends = [epoch_end(number, best=one, tested=number % 3 == 0) for number, one in enumerate(best, 1)]
+    on_the_way = fold(ends[cut:], fold(ends[:cut]).condensed()).condensed()
+    whole = fold(ends)
+    assert on_the_way.epochs == whole.condensed().epochs
+    assert on_the_way.seconds == pytest.approx(whole.seconds)

@@ -1,0 +1,52 @@
+"""How long a queue will take, from the runs that are listed with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from domcli.cli.summary import total_epochs
+from domcli.launch.estimate import cost_key, duration_of_all
+
+if TYPE_CHECKING:
+    from domcli.runs import Run
+    from domcli.ticket import Ticket
+
+
+def queue_seconds(runs: Sequence[Run], places: Mapping[str, int]) -> float | None:
+    """Return about how long it takes until the last queued run is done, at the pace of runs of the same setting.
+
+    None if nothing is queued, runs wait in several queues or for different devices, or one has not been timed.
+    """
+    waiting = sorted((run for run in runs if run.directory.name in places), key=lambda run: places[run.directory.name])
+    tickets = [run.ticket for run in waiting if run.ticket is not None]
+    if not tickets or len({(ticket.host, ticket.owner, ticket.devices, ticket.jobs) for ticket in tickets}) > 1:
+        return None
+    ticket = tickets[0]
+    ahead = [run.state.remaining_seconds() for run in runs if run.status == "running" and _at_work_here(run, ticket)]
+    ahead += [None for run in runs if run.status == "starting" and _at_work_here(run, ticket)]
+    return duration_of_all([*ahead, *_durations(runs, waiting, ticket)], len(ticket.devices) * ticket.jobs)
+
+
+def _durations(runs: Sequence[Run], waiting: Sequence[Run], ticket: Ticket) -> list[float | None]:
+    timed = [(cost_key(run.settings), run) for run in runs if run.state.epochs and _timed_here(run, ticket)]
+    found: list[float | None] = []
+    for run in waiting:
+        wanted, total = cost_key(run.settings), total_epochs(run)
+        paces = [one.state.seconds / one.state.epochs_done for key, one in timed if key == wanted]
+        if paces and total is not None:
+            found.append(sum(paces) / len(paces) * max(0, total - run.state.epochs_done))
+        else:
+            found.append(None)
+    return found
+
+
+def _at_work_here(run: Run, ticket: Ticket) -> bool:
+    return run.process is not None and run.process.host == ticket.host
+
+
+def _timed_here(run: Run, ticket: Ticket) -> bool:
+    """Tell whether the run has trained on this machine, on a device of the kind that the queue waits for."""
+    started = run.state.started
+    kinds = {device.is_gpu for device in ticket.devices}
+    return _at_work_here(run, ticket) and started is not None and {started.device != "cpu"} == kinds

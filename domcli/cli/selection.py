@@ -1,0 +1,71 @@
+"""Which runs a command is about: by name, beginning, path or glob, and by what they are doing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from domcli.cli import options, output
+from domcli.errors import DomcliError
+
+if TYPE_CHECKING:
+    from domcli.rundir import RunDirectory
+    from domcli.runs import Run
+
+
+class SelectionError(DomcliError):
+    """It is not said, or not understood, which runs are meant."""
+
+
+def select_runs(
+    names: Sequence[str] | None, states: Sequence[str] | None, runs_dir: Path | None, *, verb: str
+) -> list[Run]:
+    """Return brief snapshots of the runs that are named and are in one of the states.
+
+    Without names it is all runs in these states, oldest first; says so on stderr if there are none. Raises
+    SelectionError for an unknown state and if there are neither names nor states (`verb` says what for), else
+    RunDirectoryError as `rundir.select`.
+    """
+    from domcli.runs import read_run
+
+    wanted = parse_states(states)
+    if not names and wanted is None:
+        raise SelectionError(f"name the runs to {verb}, or choose them by what they are doing, as with --state running")
+    folder = options.resolve_runs_dir(runs_dir)
+    runs = [read_run(directory, brief=True) for directory in directories(names, folder)]
+    if wanted is None:
+        return runs
+    fitting = [run for run in runs if run.status in wanted]
+    if not fitting:
+        output.note(f"no run {'of these ' if names else f'in {folder} '}is {' or '.join(wanted)}")
+    return fitting
+
+
+def directories(names: Sequence[str] | None, runs_dir: Path) -> list[RunDirectory]:
+    """Return the runs that are named, all of the folder if none is. Raises RunDirectoryError as `rundir.select`."""
+    from domcli import rundir
+
+    return rundir.select(runs_dir, names) if names else rundir.list_runs(runs_dir)
+
+
+def parse_states(states: Sequence[str] | None) -> list[str] | None:
+    """Return the states of `--state`, each once, None if there are none. Raises SelectionError for one that is none."""
+    if not states:
+        return None
+    known = options.states()
+    parts = [part.strip() for entry in states for part in entry.split(",")]
+    for part in parts:
+        if part not in known:
+            raise SelectionError(f"unknown state {part!r} for --state; it must be one or more of {', '.join(known)}")
+    return list(dict.fromkeys(parts))
+
+
+def wake_queue(runs_dir: Path) -> None:
+    """See to it that the queue goes on if its supervisor was killed; looking must work where nothing can be written."""
+    import contextlib
+
+    from domcli import launch
+
+    with contextlib.suppress(DomcliError, OSError):
+        launch.wake(runs_dir)
