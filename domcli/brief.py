@@ -18,7 +18,7 @@ from domcli.rundir import RunDirectory, replace_text
 from domcli.runstate import RunState, fold
 from domcli.stream import EventReader, EventWriter
 
-BRIEF = 1
+BRIEF = 2
 """Version of the file; a file of another version is not used."""
 
 
@@ -41,7 +41,7 @@ class BriefWriter(EventWriter):
     def __init__(self, run: RunDirectory) -> None:
         super().__init__(run.events)
         self._run = run
-        reader = EventReader(run.events)
+        reader = EventReader(run.events, skim=True)
         self._state = RunState()
         with contextlib.suppress(DomcliError):
             self._state = fold(reader.read())

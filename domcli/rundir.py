@@ -92,6 +92,11 @@ class RunDirectory:
         """Natural loss of every training pattern at every epoch (epochs x patterns, float16)."""
         return self.path / "memorization.npy"
 
+    @property
+    def evaluations(self) -> Path:
+        """Attacks on checkpoints after the training, a folder for each."""
+        return self.path / "evaluations"
+
     def checkpoint(self, label: str) -> Path:
         """Return the file of a checkpoint: `best`, `last` or `epoch-0010`."""
         return self.checkpoints / f"{label}.safetensors"

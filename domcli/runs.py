@@ -65,7 +65,6 @@ class RunReader:
 
     def __init__(self, directory: RunDirectory, *, brief: bool = False) -> None:
         self.directory = directory
-        self._brief = brief
         kept = read_brief(directory) if brief else None
         if kept is None:
             self._begin()
@@ -103,7 +102,7 @@ class RunReader:
 
     def _begin(self) -> None:
         """Read from the beginning."""
-        self._stream = EventReader(self.directory.events, skim=self._brief)
+        self._stream = EventReader(self.directory.events, skim=True)
         preset = self.directory.read_environment().get("preset")
         self._run = Run(self.directory, preset=preset if isinstance(preset, str) else None)
         try:

@@ -13,8 +13,6 @@ from domcli.events import AnyEvent, decode, encode
 
 TAIL_BYTES = 1 << 16
 PROGRESS = b'{"kind":"progress",'
-"""How a line with a progress event begins."""
-PROGRESS = b'{"kind":"progress",'
 """How `encode` begins a progress event."""
 
 
@@ -107,7 +105,7 @@ class EventReader:
         return self._line
 
     def read(self) -> list[AnyEvent]:
-        """Return the new events, unknown kinds left out, and of the progress events the last alone.
+        """Return the new events, unknown kinds left out.
 
         Raises EventStreamError, with file and line, for a damaged line, a newer schema or an unreadable file. What
         was read around a damaged line is not lost: the next call returns it.

@@ -84,7 +84,7 @@ def watch(runs: Sequence[RunDirectory], interrupts: Interrupts) -> list[Outcome]
 
 def conclude(outcomes: list[Outcome], interrupts: Interrupts, *, as_json: bool) -> typer.Exit:
     """Write the summary of the runs to stdout and return the exit that tells how they went."""
-    from domcli.cli.runs_table import runs_table
+    from domcli.cli.runs_table import write_runs
     from domcli.cli.summary import as_json as summary
     from domcli.cli.summary import closing_lines
 
@@ -94,7 +94,7 @@ def conclude(outcomes: list[Outcome], interrupts: Interrupts, *, as_json: bool) 
     elif len(runs) == 1:
         output.data("\n".join(closing_lines(runs[0])))
     elif runs:
-        output.table(runs_table(runs))
+        write_runs(runs)
     return typer.Exit(_exit_code(outcomes, interrupts))
 
 

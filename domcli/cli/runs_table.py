@@ -70,11 +70,6 @@ def write_runs(runs: Sequence[Run], places: Mapping[str, int] | None = None) -> 
         output.data("".join(_coloured(*piece) for piece in line) if coloured else "".join(text for text, _ in line))
 
 
-def runs_table(runs: Sequence[Run], width: int = output.PLAIN_WIDTH, places: Mapping[str, int] | None = None) -> Text:
-    """Return the table for rich to show on a terminal of this width."""
-    return as_text(table_lines(runs, Terminal(width), places))
-
-
 def as_text(lines: Sequence[Segments]) -> Text:
     """Return lines for rich to show as they are."""
     from rich.text import Text
@@ -124,7 +119,9 @@ def _row(run: Run, places: Mapping[str, int] | None) -> Row:
         "ETA": figures.duration(state.remaining_seconds() if run.status == "running" else None),
     }
     at_work = run.status in ("starting", "running")
-    problem = " ".join(_printable(what_happened(run) or "").split())
+    badges = ", ".join(f"{one.badge} in epoch {one.epoch}" for one in run.findings)
+    said = "; ".join(part for part in (badges, what_happened(run)) if part)
+    problem = " ".join(_printable(said).split())
     return Row(cells, STYLES.get(run.status, ""), progress(run) if at_work else None, problem)
 
 

@@ -44,6 +44,10 @@ def as_json(run: Run, places: Mapping[str, int] | None = None) -> dict[str, Any]
         "cause": closing.cause if isinstance(closing, Failed) else None,
         "reason": reason(run),
         "problem": run.problem,
+        "findings": [
+            {"kind": one.kind, "epoch": one.epoch, "severity": one.severity, "reason": one.reason}
+            for one in run.findings
+        ],
     }
 
 
@@ -135,6 +139,7 @@ def closing_lines(run: Run) -> list[str]:
     lines = [f"{directory.name}: {run.status} after {state.epochs_done} of {total or '?'} epochs"]
     attack = f"PGD-{_table(run.settings, 'evaluation').get('steps', '?')}"
     rows = [*_queue_rows(run), *_accuracy_rows(state, attack), *_pattern_rows(state), ("time", _time(state))]
+    rows += [("watch", f"{one.badge}: {one.reason}") for one in run.findings]
     rows.append(("run directory", shown_path(directory.path)))
     if state.checkpoints:
         rows.append(("checkpoints", f"{shown_path(directory.checkpoints)} ({_checkpoint_names(state)})"))

@@ -9,10 +9,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import fake_trainer
+import msgspec
 import pytest
 from made_runs import make
 from terminal import Terminal
 
+from domcli.events import AnyEvent, EpochEnd, Finished, encode
 from domcli.rundir import RunDirectory, discard
 from domcli.runs import read_run
 
@@ -268,3 +271,32 @@ def test_neither_pydantic_models_nor_torch_are_loaded_for_a_list(cli, tmp_path):
     done = subprocess.run([sys.executable, "-c", probe, "runs"], capture_output=True, text=True, check=True)
     assert "done" in done.stdout
     assert {"torch", "numpy", "textual", "rich", "domcli.settings"}.isdisjoint(done.stderr.split())
+
+
+def test_the_overfitting_watch_speaks_in_lists_summaries_and_json(cli):
+    run = make("collapsed", "running", of=20, epochs=0)
+    for number in range(1, 13):
+        append(run, collapsing(number))
+    append(run, Finished(seconds=1.0))
+    (row,) = [line for line in cli("runs").stdout.splitlines() if line.startswith("collapsed")]
+    assert row.endswith("CO in epoch 7")
+    shown = cli("show", "collapsed").stdout
+    assert "watch            CO: PGD test accuracy" in shown
+    (finding,) = cli.json("runs", "--json")[0]["findings"]
+    assert (finding["kind"], finding["epoch"]) == ("catastrophic-overfitting", 7)
+    assert finding["reason"] in shown
+
+
+def append(run: RunDirectory, event: AnyEvent) -> None:
+    with run.events.open("ab") as stream:
+        stream.write(encode(msgspec.structs.replace(event, time=time.time())))
+
+
+def collapsing(number: int) -> EpochEnd:
+    """An epoch of a run whose PGD accuracy falls to nothing after the sixth, while one-step accuracy climbs."""
+    end, fallen = fake_trainer.epoch_end(number, 20), number > 6
+    test = msgspec.structs.replace(
+        end.test, natural_accuracy=0.6, pgd_accuracy=0.0 if fallen else 0.5, one_step_accuracy=0.8 if fallen else 0.6
+    )
+    train = msgspec.structs.replace(end.train, robust_accuracy=0.9 if fallen else 0.5)
+    return msgspec.structs.replace(end, test=test, train=train)

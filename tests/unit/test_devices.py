@@ -82,9 +82,9 @@ def test_a_name_that_is_none_is_refused(wanted):
 
 
 def test_a_gpu_that_is_not_there_is_refused_with_those_that_are():
-    with pytest.raises(DeviceError, match="'cuda:9' is not available: this machine has cuda:0, cuda:1, cuda:2, cuda:3"):
+    with pytest.raises(DeviceError, match=r"'cuda:9' is not available: this machine has cuda:0, cuda:1, .* cuda:3$"):
         names("cuda:9")
-    with pytest.raises(DeviceError, match="'cuda:0' is not available: this machine has cuda:1$"):
+    with pytest.raises(DeviceError, match=r"'cuda:0' is not available: this machine has cuda:1$"):
         names("cuda:0", CUDA_VISIBLE_DEVICES="1")
 
 

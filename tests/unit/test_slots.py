@@ -49,7 +49,7 @@ def test_a_lock_file_is_for_every_user_and_not_for_children(tmp_path):
 
 
 def test_a_lock_that_cannot_be_opened_is_one_sentence(tmp_path):
-    with pytest.raises(StorageError, match="cannot write .*: No such file"):
+    with pytest.raises(StorageError, match=r"cannot write .*: No such file"):
         locks.acquire(tmp_path / "missing" / "lock")
     assert not locks.is_held(tmp_path / "missing" / "lock")
 
@@ -59,7 +59,7 @@ def test_a_file_system_without_locks_is_one_sentence(tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(StorageError, match="files cannot be locked in .*: No locks available; choose a runs directory"):
+    with pytest.raises(StorageError, match=r"files cannot be locked in .*: No locks available; choose"):
         locks.acquire(tmp_path / "lock")
 
 
