@@ -22,6 +22,8 @@ from domcli.runs import Run, RunReader
 
 POLL_SECONDS = 0.2
 WAKE_SECONDS = 1.0
+MOST_STALLS = 10
+"""Times in a row that no supervisor is found at work before that is told."""
 LOG_TAIL_BYTES = 8192
 REFUSED_EXIT = 2
 """What a trainer exits with when it refuses during set-up, before anything is trained."""
@@ -93,11 +95,14 @@ def follow(runs: Sequence[RunDirectory], view: View, interrupts: Interrupts) -> 
     """
     readers = [RunReader(run) for run in runs]
     folders = sorted({run.path.parent for run in runs})
-    handled, next_wake = 0, 0.0
+    handled, next_wake, stalls = 0, 0.0, 0
     with view:
         while True:
             if time.monotonic() >= next_wake:
-                _wake(folders)
+                log = _wake(folders)
+                stalls = stalls + 1 if log else 0
+                if log and stalls == MOST_STALLS:
+                    view.say(f"the queue is not advanced: the process that does it ends at once; see {log}")
                 next_wake = time.monotonic() + WAKE_SECONDS
             found = [reader.read() for reader in readers]
             view.update(found)
@@ -148,10 +153,14 @@ def log_tail(run: RunDirectory, lines: int) -> list[str]:
     return ["".join(sign for sign in line if sign.isprintable()) for line in found if line.strip()][-lines:]
 
 
-def _wake(folders: Sequence[Path]) -> None:
+def _wake(folders: Sequence[Path]) -> Path | None:
+    """Have the queues advanced; return the log of a supervisor that is not at work although it should be."""
+    log = None
     for folder in folders:
         with contextlib.suppress(DomcliError):
+            log = log or launch.stalled(folder)
             launch.wake(folder)
+    return log
 
 
 def _pass_on(runs: Sequence[Run], *, kill: bool, view: View) -> None:

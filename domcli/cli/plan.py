@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from domcli.settings import Settings
 
 GLOB_SIGNS = frozenset("*?[")
+MOST_SEEDS = 1000
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,10 @@ def _seeds(text: str | None) -> list[int] | None:
     try:
         for part in text.split(","):
             first, dash, last = part.strip().partition("-")
-            seeds += range(int(first), int(last) + 1) if dash else [int(first)]
+            found = range(int(first), int(last) + 1) if dash else range(int(first), int(first) + 1)
+            if len(found) > MOST_SEEDS:
+                raise SettingsError(f"--seeds {text}: {part} are {len(found):,} seeds; give {MOST_SEEDS:,} at the most")
+            seeds += found
     except ValueError:
         seeds = []
     if not seeds:

@@ -94,11 +94,13 @@ def run(
 
 def _run_all(planned: list[Planned], tickets: list[Ticket], manner: Manner) -> None:
     """Queue the runs and follow them. Runs that their trainers refuse leave nothing behind but the reason."""
+    from domcli import launch
     from domcli.cli.follow import Interrupts
 
     made = launching.folders_to_make(manner.runs_dir)
     with Interrupts() as interrupts:
         directories = _create(planned, tickets, manner)
+        launch.wake(manner.runs_dir)
         outcomes = launching.watch(directories, interrupts)
     # A retry may be refused, too: what has been trained before it stays.
     refused = [outcome for outcome in outcomes if outcome.ending == "refused" and not outcome.run.state.started]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from domcli.launch.control import TRAINER, Placement, kill, request_stop, start, stop, wait_stopped
 from domcli.launch.prepare import create_run, default_name, preflight
-from domcli.launch.queue import cancel, choose_devices, enqueue, new_ticket, request_end, tickets, wake
+from domcli.launch.queue import cancel, choose_devices, enqueue, new_ticket, request_end, stalled, tickets, wake
 from domcli.launch.slots import forget
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "preflight",
     "request_end",
     "request_stop",
+    "stalled",
     "start",
     "stop",
     "tickets",

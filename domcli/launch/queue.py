@@ -145,6 +145,14 @@ def wake(runs_dir: Path, command: Sequence[str] | None = None) -> None:
         raise ProcessError(f"cannot start the process that advances the queue: {error}") from error
 
 
+def stalled(runs_dir: Path) -> Path | None:
+    """Return the supervisor's log if something is in the queue and no supervisor is at work, else None."""
+    if not tickets(runs_dir):
+        return None
+    folder = host_folder(runs_dir)
+    return None if locks.is_held(folder.supervisor) else folder.log
+
+
 def choose_devices(wanted: str) -> tuple[Device, ...]:
     """Return the devices of this machine that are meant (see domcli.devices.choose). Raises DeviceError."""
     return devices.choose(wanted, devices.gpus())

@@ -222,3 +222,12 @@ def test_all_settings_of_the_paper_are_one_command(cli):
 def test_a_run_directory_that_appears_whole_is_queued_at_once(cli, tmp_path):
     cli("run", "pgd-dom-re", *SHORT, "--detach", "--seeds", "0,1", scenario="wait")
     assert RunDirectory(tmp_path / "runs" / "pgd-dom-re-seed1").waiting_ticket() is not None
+
+
+def test_a_queue_that_nobody_can_advance_says_so(cli):
+    command = cli.begin("run", "pgd-dom-re", *SHORT, scenario="no supervisor")
+    line = next(line for line in command.stderr if "the queue is not advanced" in line)
+    assert "as the scenario says" in Path(line.rstrip().rpartition(" ")[2]).read_text()
+    command.send_signal(signal.SIGINT)
+    command.communicate(timeout=60)
+    assert command.returncode == 130

@@ -118,6 +118,7 @@ def test_every_preset_is_checked_before_the_first_is_run(cli, tmp_path):
         (["pgd-dom-re", "--seeds", "-1"], "--seeds -1"),
         (["pgd-dom-re", "--seeds", "1,0,1"], "1 is there more than once"),
         (["pgd-dom-re", "--seeds", "3-1"], "--seeds 3-1"),
+        (["pgd-dom-re", "--seeds", "0-100000"], "100,001 seeds; give 1,000 at the most"),
         (["pgd-dom-re", "pgd-dom-re", "natural-dom-re", "--name", "x"], "--name names the runs of one preset"),
         (["pgd-zzz*"], "no preset fits 'pgd-zzz*'"),
         ([], "nothing to run"),
