@@ -127,6 +127,7 @@ def _follow(process: subprocess.Popen[bytes], view: EvaluationView, interrupts: 
         while True:
             if interrupts.count > handled:
                 process.send_signal(signal.SIGKILL if handled else signal.SIGTERM)
+                view.say("killing it" if handled else "stopping; press Ctrl-C again to kill it")
                 handled = interrupts.count
             if not selector.select(POLL_SECONDS):
                 continue

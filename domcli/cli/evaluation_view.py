@@ -24,6 +24,9 @@ class EvaluationView(AbstractContextManager["EvaluationView"], Protocol):
     def update(self, progress: Progress) -> None:
         """Show how far it is."""
 
+    def say(self, text: str) -> None:
+        """Tell the person something."""
+
 
 def make_view() -> EvaluationView:
     """Return a bar if stderr is a terminal that can show it, else plain lines."""
@@ -53,6 +56,10 @@ class PlainLines:
         elif time.monotonic() >= self._next:
             self._next = time.monotonic() + LINE_SECONDS
             output.note(f"{progress.stage}: {_where(progress)}, {_left(progress)}, {_eta(progress)}")
+
+    def say(self, text: str) -> None:
+        """Write a line of its own."""
+        output.note(text)
 
 
 class LiveBar:
@@ -85,6 +92,10 @@ class LiveBar:
         bar = ProgressBar(total=1.0, completed=progress.fraction)
         bars.add_row(progress.stage, bar, _where(progress), _left(progress), _eta(progress))
         self._live.update(bars, refresh=True)
+
+    def say(self, text: str) -> None:
+        """Write a line above the bar."""
+        self._live.console.print(text)
 
 
 def _where(progress: Progress) -> str:

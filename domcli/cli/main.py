@@ -14,6 +14,7 @@ import typer
 from domcli import __version__
 from domcli.cli import (
     compare,
+    dashboard,
     delete,
     doctor,
     export,
@@ -52,6 +53,7 @@ app.command("delete")(delete.delete)
 app.command("runs")(runs.runs)
 app.command("show")(show.show)
 app.command("logs")(logs.logs)
+app.command("dashboard")(dashboard.dashboard)
 app.command("compare-runs")(compare.compare_runs)
 app.command("figures")(figures_command.figures)
 app.command("export")(export.export)
@@ -73,7 +75,11 @@ def _root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    if context.invoked_subcommand is None:
+    if context.invoked_subcommand is not None:
+        return
+    if sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        dashboard.dashboard()
+    else:
         output.data(context.get_help())
 
 

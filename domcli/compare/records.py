@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from domcli import evaluations
 from domcli.errors import RunDirectoryError
 from domcli.events import EpochEnd, Failed, Finished
 from domcli.rundir import RunDirectory
@@ -37,7 +38,7 @@ class Record:
     """The final epoch, whether or not it was evaluated."""
     shortfall: str | None = None
     autoattack: Mapping[str, float] = field(default_factory=dict)
-    """AutoAttack accuracy of the checkpoints `best` and `last`, as fractions, where it was measured."""
+    """AutoAttack accuracy at the best and last epoch, as fractions, where it was measured on the whole test set."""
 
     @property
     def name(self) -> str:
@@ -78,13 +79,15 @@ def read_record(directory: RunDirectory, at_epoch: int | None = None) -> Record:
     except RunDirectoryError as error:
         return Record(run, {}, directory.read_environment(), shortfall=str(error))
     epochs = [epoch for epoch in run.state.epochs if at_epoch is None or epoch.epoch <= at_epoch]
+    best, last = _best(epochs, criterion(settings)), epochs[-1] if epochs else None
     return Record(
         run,
         settings,
         directory.read_environment(),
-        best=_best(epochs, criterion(settings)),
-        last=epochs[-1] if epochs else None,
+        best=best,
+        last=last,
         shortfall=_shortfall(run, settings.get("train.epochs"), at_epoch),
+        autoattack=_autoattack(directory, settings, {"best": best, "last": last}),
     )
 
 
@@ -121,6 +124,21 @@ def _best(epochs: Sequence[EpochEnd], metric: Metric) -> EpochEnd | None:
         if accuracy is not None and accuracy > highest:
             best, highest = epoch, accuracy
     return best
+
+
+def _autoattack(directory: RunDirectory, settings: Flat, points: Mapping[str, EpochEnd | None]) -> dict[str, float]:
+    """Return the AutoAttack accuracy of each point whose weights were attacked as these settings attack, if any were.
+
+    Which weights those were, their epoch says: `best` and `last` may be the same, and go on with the training. Of
+    several evaluations of the same weights, the latest counts.
+    """
+    found = {}
+    for one in evaluations.read_all(directory):
+        plan, own = one.plan, (settings.get("attack.norm"), settings.get("attack.epsilon"))
+        if plan.attack != "autoattack" or not one.is_complete or plan.step or (plan.norm, plan.epsilon) != own:
+            continue
+        found.update({point: one.accuracy for point, end in points.items() if end and end.epoch == plan.epoch})
+    return found
 
 
 def _shortfall(run: Run, epochs: int | None, at_epoch: int | None) -> str | None:

@@ -1,0 +1,89 @@
+"""The dashboard as an app: its themes, its screens, and the threads that feed it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import ClassVar
+
+from textual import events
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from domcli.dashboard import themes
+from domcli.dashboard.feeder import Feeder
+from domcli.dashboard.model import Wanted
+from domcli.dashboard.screens.main import MainScreen
+from domcli.dashboard.screens.steer import SteerActions
+from domcli.dashboard.source import RunSource
+
+STEERING = ("new_run", "quick_run", "stop", "kill", "resume", "retry", "delete")
+STEERING_KEYS = {one.key for one in Binding.make_bindings(SteerActions.KEYS) if one.action in STEERING}
+
+
+class DomcliApp(App[None]):
+    """Shows the runs of a source. Opening, closing or suspending it touches no run."""
+
+    TITLE = "domcli"
+    CSS_PATH = "app.tcss"
+    NOTIFICATION_TIMEOUT = 8
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False, priority=True),
+        Binding("ctrl+t", "next_theme", "Next theme", show=False),
+    ]
+
+    def __init__(self, source: RunSource) -> None:
+        super().__init__()
+        self.source = source
+        self.animation_level = "none"
+        for theme in themes.THEMES:
+            self.register_theme(theme)
+        self.theme = themes.usual()
+        self._main = MainScreen(source.runs_dir, steerable=source.steerable)
+        self._feeder = Feeder(source, self._main.post_message)
+
+    def get_default_screen(self) -> Screen[None]:
+        """Return the screen with the runs."""
+        return self._main
+
+    def on_mount(self) -> None:
+        self._feeder.start()
+
+    def on_unmount(self) -> None:
+        self._feeder.stop()
+
+    def on_key(self, event: events.Key) -> None:
+        """Say why a key that steers runs does nothing."""
+        if not self.source.steerable and self.screen is self._main and event.key in STEERING_KEYS:
+            self.notify("Runs can only be looked at here, not steered.", severity="warning")
+
+    def want(self, wanted: Wanted) -> None:
+        """Say what is shown, so that it is read."""
+        self._feeder.want(wanted)
+
+    def hurry(self) -> None:
+        """Have the runs looked at now."""
+        self._feeder.hurry()
+
+    def action_next_theme(self) -> None:
+        """Go on to the next of the dashboard's own themes."""
+        names = [theme.name for theme in themes.THEMES]
+        place = names.index(self.theme) if self.theme in names else -1
+        self.theme = names[(place + 1) % len(names)]
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Yield everything that can be done now, then what every app can."""
+        for binding in unique_actions(screen):
+            title, key = binding.tooltip or binding.description, self.get_key_display(binding)
+            yield SystemCommand(title, f"key {key}", partial(self.call_later, self.simulate_key, binding.key))
+        yield from super().get_system_commands(screen)
+
+
+def unique_actions(screen: Screen[object]) -> list[Binding]:
+    """Return the bindings that work now and have a description, each action once."""
+    found: dict[str, Binding] = {}
+    for _, binding, enabled, _ in screen.active_bindings.values():
+        if enabled and binding.description and not binding.system:
+            found.setdefault(binding.action, binding)
+    return list(found.values())

@@ -1,0 +1,86 @@
+"""What the panel about one run needs from its directory, read when it changes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from domcli import presets
+from domcli.compare.groups import shown_value
+from domcli.compare.records import flatten
+from domcli.dashboard.model import Changed, Detail
+from domcli.errors import DomcliError
+from domcli.runs import Run
+
+LOG_BYTES = 1 << 16
+LOG_LINES = 400
+
+
+def read_detail(run: Run, known: Detail | None) -> Detail:
+    """Return the detail of a run; what cannot have changed is taken from the last one, if that is of this run."""
+    directory = run.directory
+    if known is None or known.name != directory.name:
+        environment = directory.read_environment()
+        known = Detail(directory.name, environment, changed=_changed(run, bool(environment.get("quick"))))
+    stamp = _stamp(directory.log)
+    log = known.log if stamp == known.log_stamp else tail(directory.log)
+    found = replace(known, log=log, log_stamp=stamp, checkpoints=_checkpoints(directory.checkpoints))
+    return known if found == known else found
+
+
+def tail(path: Path, lines: int = LOG_LINES, most: int = LOG_BYTES) -> tuple[str, ...]:
+    """Return the last lines of a text file, at most so many bytes of it; none if it is not there.
+
+    Of what a line wrote over itself (progress bars), the last is left.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - most))
+            content = file.read().decode(errors="replace")
+    except OSError:
+        return ()
+    found = content.split("\n")
+    if size > most:
+        found = found[1:]
+    if found and not found[-1]:
+        found.pop()
+    return tuple(_printable(line) for line in found[-lines:])
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def _printable(line: str) -> str:
+    last = line.rstrip("\r").rpartition("\r")[2].expandtabs()
+    return last if last.isprintable() else "".join(one if one.isprintable() else " " for one in last)
+
+
+def _changed(run: Run, quick: bool) -> tuple[Changed, ...] | None:
+    """Return what differs from the preset, as `--quick` shrinks it for quick runs; None without such a preset."""
+    if run.preset is None or not run.settings:
+        return None
+    try:
+        published: dict[str, Any] = flatten(presets.resolve(run.preset, quick=quick).to_dict())
+    except DomcliError:
+        return None
+    own = flatten(run.settings)
+    keys = [key for key in dict.fromkeys((*published, *own)) if key != "train.seed"]
+    differing = [key for key in keys if own.get(key) != published.get(key)]
+    return tuple(Changed(key, (shown_value(own.get(key)), shown_value(published.get(key)))) for key in differing)
+
+
+def _checkpoints(folder: Path) -> tuple[tuple[str, int], ...]:
+    try:
+        with os.scandir(folder) as entries:
+            found = [(entry.name, entry.stat().st_size) for entry in entries if not entry.name.startswith(".")]
+    except OSError:
+        return ()
+    return tuple(sorted(found))

@@ -1,0 +1,115 @@
+"""Explains the screen: what is where, what signs and colours mean, which keys there are."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from domcli.dashboard import words
+from domcli.dashboard.facts import STATE_STYLES
+
+KEYS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
+    (
+        "Runs",
+        (
+            ("↑ ↓ j k", "move"),
+            ("space", "mark: the charts show the marked runs, each in its colour"),
+            ("m", "unmark all"),
+            ("/", "filter as you type: pgd running, seed1, -finished; esc clears"),
+            ("g", "group by setting; ← → folds and unfolds"),
+            ("o", "sort by the next column; a click on a title sorts, too"),
+            ("enter", "go to the charts"),
+        ),
+    ),
+    (
+        "Steering",
+        (
+            ("n", "new run: preset, values, seeds, device"),
+            ("Q", "quick run, about a minute, no download"),
+            ("p", "stop after a checkpoint, or take out of the queue"),
+            ("K", "kill"),
+            ("r  R", "resume; resume all that failed or were lost"),
+            ("D", "delete"),
+            ("c", "compare the marked runs"),
+            ("C  P", "copy command; copy path"),
+        ),
+    ),
+    (
+        "Charts",
+        (
+            ("x", "epochs, steps or hours"),
+            ("w", "smoothing; the raw curve stays, faintly"),
+            ("y", "logarithmic y axes"),
+            ("b", "seeds of a setting as mean and band"),
+            (", .  < >", "cursor by an epoch, by ten; ← → in the charts"),
+            ("+ − 0", "closer, farther, everything; mouse wheel and drag, too"),
+            ("[ ]", "chart before, next chart"),
+            ("f", "chart on the whole screen"),
+            ("e", "export the chart as SVG"),
+        ),
+    ),
+    (
+        "Detail",
+        (
+            ("v  s  l", "overview, settings, log"),
+            ("L", "whole log, with search"),
+        ),
+    ),
+    (
+        "Everywhere",
+        (
+            ("tab", "next panel"),
+            ("ctrl+p", "everything by name"),
+            ("ctrl+t", "dark, light, the terminal's own colours"),
+            ("ctrl+z", "suspend"),
+            ("q", "leave: the runs go on"),
+        ),
+    ),
+)
+BADGES = (
+    ("CO", "catastrophic overfitting: PGD accuracy collapses, one-step accuracy does not"),
+    ("RO  NO", "robust, natural overfitting: test accuracy falls after the learning rate dropped"),
+    ("memorizing", "many transformed patterns became high-confidence suddenly"),
+    ("diverged", "the loss is not finite, or nothing is learned any more"),
+)
+KEY_WIDTH = 18
+
+
+class Help(ModalScreen[None]):
+    """All keys, signs and badges."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark,enter", "dismiss", "close"),
+    ]
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(classes="dialog help"):
+            yield Static(Content("\n").join(self._lines()))
+
+    def on_click(self) -> None:
+        self.dismiss()
+
+    def _lines(self) -> list[Content]:
+        lines = [
+            Content.from_markup("[bold]Is everything running?[/] [$quiet]on the left[/]"),
+            Content.from_markup("[bold]Is it learning, and is it memorizing?[/] [$quiet]in the middle[/]"),
+            Content.from_markup("[bold]What exactly is this run?[/] [$quiet]on the right[/]"),
+            Content(""),
+        ]
+        for title, keys in KEYS:
+            lines.append(Content.styled(title, "bold $primary"))
+            lines += [Content.assemble((f"  {key:<{KEY_WIDTH}}", "bold"), (what, "$quiet")) for key, what in keys]
+            lines.append(Content(""))
+        lines.append(Content.styled("Signs", "bold $primary"))
+        signs = [(f"  {words.SIGNS[state]} ", STATE_STYLES[state]) for state in words.ATTENTION]
+        parts = [part for sign, state in zip(signs, words.ATTENTION, strict=True) for part in (sign, (state, "$quiet"))]
+        lines += [Content.assemble(*parts), Content("")]
+        lines.append(Content.styled("The overfitting watch", "bold $primary"))
+        lines += [Content.assemble((f"  {key:<{KEY_WIDTH}}", "bold"), (what, "$quiet")) for key, what in BADGES]
+        return lines

@@ -1,0 +1,218 @@
+"""What can be done to runs, as actions of the screen; the work itself is done in a thread."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from textual.binding import Binding
+from textual.screen import Screen
+
+from domcli.dashboard import steering
+from domcli.dashboard.messages import Steered
+from domcli.dashboard.model import Listed, Snapshot
+from domcli.dashboard.screens.confirm import Confirm
+from domcli.dashboard.screens.help import Help
+from domcli.dashboard.screens.log import LogScreen
+from domcli.dashboard.screens.new_run import NewRun
+from domcli.dashboard.steering import Order
+from domcli.errors import DomcliError
+from domcli.rundir import RunDirectory
+from domcli.runs import Run
+
+QUICK = "pgd-dom-re"
+"""The preset that a first, quick run is of."""
+AT_WORK = ("queued", "starting", "running")
+RESUMABLE = ("stopped", "failed", "lost")
+Act = Callable[[Sequence[RunDirectory]], list[str]]
+
+
+def can_stop(run: Run) -> bool:
+    """Tell whether there is something to stop."""
+    return run.status in AT_WORK
+
+
+def can_resume(run: Run) -> bool:
+    """Tell whether a run can go on."""
+    return run.status in RESUMABLE and run.problem is None
+
+
+def can_delete(run: Run) -> bool:
+    """Tell whether no trainer is at work on the run."""
+    return run.status not in ("starting", "running")
+
+
+class SteerActions(Screen[None]):
+    """Actions about the runs that are meant (`targets`)."""
+
+    KEYS: ClassVar[list[Binding]] = [
+        Binding("n", "new_run", "new", tooltip="Set up and start a new run"),
+        Binding("Q", "quick_run", "quick run", show=False, tooltip="Start a quick run, of about a minute"),
+        Binding("c", "compare", "compare", tooltip="Compare the marked runs"),
+        Binding("p", "stop", "stop", tooltip="Stop the run after a checkpoint, or take it out of the queue"),
+        Binding("K", "kill", "kill", show=False, tooltip="End the run at once"),
+        Binding("r", "resume", "resume", tooltip="Go on from the last checkpoint"),
+        Binding("R", "retry", "retry all failed", show=False, tooltip="Resume all failed and lost runs"),
+        Binding("D,delete", "delete", "delete", tooltip="Delete the run with everything in it"),
+        Binding("C", "copy_command", "copy command", show=False, tooltip="Copy the command that started the run"),
+        Binding("P", "copy_path", "copy path", show=False, tooltip="Copy the path of the run directory"),
+        Binding("L", "full_log", "whole log", show=False, tooltip="Show the log on the whole screen, with search"),
+    ]
+
+    runs_dir: Path
+    steerable: bool
+    snapshot: Snapshot
+    marks: dict[str, int]
+
+    @property
+    def targets(self) -> tuple[Listed, ...]:
+        """The runs that a command is about."""
+        raise NotImplementedError
+
+    @property
+    def marked(self) -> list[Listed]:
+        """The marked runs."""
+        raise NotImplementedError
+
+    @property
+    def under_cursor(self) -> Listed | None:
+        """The run under the cursor."""
+        raise NotImplementedError
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Tell whether an action makes sense now: only such keys work and are shown."""
+        if action in ("new_run", "quick_run", "stop", "kill", "resume", "retry", "delete") and not self.steerable:
+            return False
+        if not self.is_mounted:
+            return True
+        runs = [one.run for one in self.targets]
+        if action in ("stop", "kill"):
+            return any(map(can_stop, runs))
+        if action == "resume":
+            return any(map(can_resume, runs))
+        if action == "delete":
+            return bool(runs) and all(map(can_delete, runs))
+        if action == "retry":
+            return any(one.run.status in ("failed", "lost") for one in self.snapshot.runs)
+        if action == "compare":
+            return bool(self.marks) or len(runs) > 1
+        if action in ("copy_command", "copy_path", "full_log"):
+            return self.under_cursor is not None
+        return True
+
+    def abilities(self) -> tuple[bool, ...]:
+        """Return what can be done now."""
+        return tuple(bool(self.check_action(binding.action, ())) for binding in self.KEYS)
+
+    def action_new_run(self) -> None:
+        """Set up a new run, beginning with the preset of the one under the cursor."""
+        one = self.under_cursor
+        preset = one.run.preset if one is not None else None
+        self.app.push_screen(NewRun(self.runs_dir, preset or QUICK), self._start)
+
+    def action_quick_run(self) -> None:
+        """Start a quick run."""
+        self._start(Order(QUICK, quick=True))
+
+    def action_stop(self) -> None:
+        """Stop the runs that are at work, after asking if there are several."""
+        found = [one for one in self.targets if can_stop(one.run)]
+        self._act("stop", found, steering.stop, ask=len(found) > 1)
+
+    def action_kill(self) -> None:
+        """Kill the runs that are at work, after asking."""
+        found = [one for one in self.targets if can_stop(one.run)]
+        self._act("kill", found, steering.kill, ask=True, what="What was done since the last checkpoint is lost.")
+
+    def action_resume(self) -> None:
+        """Go on with runs, after asking if there are several."""
+        found = [one for one in self.targets if can_resume(one.run)]
+        self._act("resume", found, steering.resume, ask=len(found) > 1)
+
+    def action_retry(self) -> None:
+        """Resume all failed and lost runs, after asking."""
+        found = [one for one in self.snapshot.runs if one.run.status in ("failed", "lost") and can_resume(one.run)]
+        self._act("resume", found, steering.resume, ask=True)
+
+    def action_delete(self) -> None:
+        """Delete runs, after asking."""
+        what = "Checkpoints, logs and results are gone then."
+        self._act("delete", self.targets, steering.delete, ask=True, what=what)
+
+    def action_compare(self) -> None:
+        """Compare the marked runs."""
+        from domcli.dashboard.screens.compare import CompareScreen
+
+        runs = self.marked or list(self.targets)
+        self.app.push_screen(CompareScreen([one.run.directory for one in runs]))
+
+    def action_copy_command(self) -> None:
+        """Copy the command that started the run."""
+        one = self.under_cursor
+        if one is not None:
+            written = one.run.directory.read_environment().get("command_line")
+            self._copy(written if isinstance(written, str) else f"domcli show {shlex.quote(one.name)}")
+
+    def action_copy_path(self) -> None:
+        """Copy the path of the run directory."""
+        one = self.under_cursor
+        if one is not None:
+            self._copy(str(one.run.directory.path.absolute()))
+
+    def action_full_log(self) -> None:
+        """Show the log on the whole screen."""
+        one = self.under_cursor
+        if one is not None:
+            self.app.push_screen(LogScreen(one.run.directory))
+
+    def action_help(self) -> None:
+        """Explain the screen."""
+        self.app.push_screen(Help())
+
+    def _copy(self, text: str) -> None:
+        self.app.copy_to_clipboard(text)
+        self.notify(text, title="Copied", markup=False)
+
+    def _act(self, verb: str, runs: Sequence[Listed], act: Act, *, ask: bool, what: str = "") -> None:
+        if not runs:
+            return
+        names = [one.name for one in runs]
+
+        def go_on(agreed: bool | None) -> None:
+            if agreed:
+                self._in_thread(partial(_acted, verb, [one.run.directory for one in runs], act))
+
+        if ask:
+            self.app.push_screen(Confirm(verb, names, what), go_on)
+        else:
+            go_on(True)
+
+    def _start(self, order: Order | None) -> None:
+        if order is not None:
+            self._in_thread(partial(_started, order, self.runs_dir))
+
+    def _in_thread(self, work: Callable[[], Steered]) -> None:
+        self.run_worker(lambda: self.post_message(work()), thread=True, exclusive=False)
+
+
+def _acted(verb: str, runs: Sequence[RunDirectory], act: Act) -> Steered:
+    try:
+        problems = act(runs)
+    except (DomcliError, OSError) as error:
+        return Steered("", (str(error),))
+    done = len(runs) - len(problems)
+    past = {"stop": "asked to stop", "kill": "killed", "resume": "queued", "delete": "deleted"}[verb]
+    which = runs[0].name if len(runs) == 1 else f"{done} runs"
+    return Steered(f"{which} {past}" if done else "", tuple(problems))
+
+
+def _started(order: Order, runs_dir: Path) -> Steered:
+    try:
+        runs = steering.start(order, runs_dir)
+    except (DomcliError, OSError) as error:
+        return Steered("", (str(error),))
+    which = runs[0].name if len(runs) == 1 else f"{len(runs)} runs of {order.preset}"
+    return Steered(f"{which} queued", show=runs[0].name)

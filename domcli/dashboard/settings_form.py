@@ -1,0 +1,89 @@
+"""The settings of a run that is being set up: their values, what was changed, what is wrong. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, get_args
+
+from domcli import presets
+from domcli.compare.groups import shown_value
+from domcli.compare.records import flatten
+from domcli.dashboard.steering import Order, parse_seeds
+from domcli.errors import DomcliError
+from domcli.settings import Settings
+
+
+@dataclass(frozen=True)
+class Form:
+    """What was typed: `changes` are values by section.key, as text."""
+
+    preset: str
+    changes: Mapping[str, str] = field(default_factory=dict)
+    seeds: str = ""
+    devices: str = "auto"
+    name: str = ""
+    quick: bool = False
+
+    def order(self) -> Order:
+        """Return what is to be started."""
+        overrides = tuple(f"{key}={value}" for key, value in self.changes.items())
+        return Order(self.preset, overrides, self.seeds.strip(), self.quick, self.devices.strip(), self.name.strip())
+
+    def values(self) -> dict[str, Any]:
+        """Return the settings by section.key as they are without the changes. Raises SettingsError."""
+        return every_key(presets.resolve(self.preset, quick=self.quick))
+
+    def changed(self, key: str, text: str) -> Form:
+        """Return the form with another value of a setting; a value as it was is no change."""
+        changes = {name: value for name, value in self.changes.items() if name != key}
+        if text.strip() and text.strip() != written(self.values().get(key)):
+            changes[key] = text.strip()
+        return replace(self, changes=changes)
+
+    def problem(self, key: str) -> str | None:
+        """Return what is wrong with the value of a setting, None if it can be so."""
+        return next((text for text in self.problems() if f"--set {key}=" in text), None)
+
+    def problems(self) -> list[str]:
+        """Return all that stands in the way, a sentence each."""
+        found: list[str] = []
+        order = self.order()
+        try:
+            presets.resolve(self.preset, order.overrides, self.quick)
+        except DomcliError as error:
+            found += str(error).split("\n")
+        try:
+            parse_seeds(self.seeds)
+        except DomcliError as error:
+            found.append(str(error))
+        return found
+
+
+def every_key(settings: Settings) -> dict[str, Any]:
+    """Return all settings by section.key, those without a value too, but for the seed, which is asked for apart."""
+    tables = settings.model_dump(mode="json")
+    return {key: value for key, value in flatten(tables).items() if key != "train.seed"}
+
+
+def written(value: object) -> str:
+    """Return a value as it is typed."""
+    return "" if value is None else shown_value(list(value) if isinstance(value, tuple) else value)
+
+
+def describe(key: str) -> str:
+    """Return the meaning of a setting, and what it may be where that is a choice."""
+    section, _, name = key.partition(".")
+    model: Any = Settings.model_fields[section].annotation
+    info = model.model_fields[name]
+    choices = [str(one) for one in get_args(info.annotation) if isinstance(one, str)]
+    text = " ".join((info.description or "").split())
+    return f"{text} One of {', '.join(choices)}." if choices else text
+
+
+def choices(key: str) -> list[str]:
+    """Return what a setting may be, where that is a choice."""
+    section, _, name = key.partition(".")
+    model: Any = Settings.model_fields[section].annotation
+    annotation = model.model_fields[name].annotation
+    return ["true", "false"] if annotation is bool else [one for one in get_args(annotation) if isinstance(one, str)]

@@ -1,0 +1,311 @@
+"""The list of runs: draws the lines that are seen, and again only those that have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from domcli.dashboard import list_columns, words
+from domcli.dashboard.list_columns import Column, Piece
+from domcli.dashboard.palette import palette_for
+from domcli.dashboard.rows import Row, SortKey
+
+FRONT = 4
+"""Cells in front of the columns: the colour of a marked run, and the sign of its state."""
+STATES = ("running", "starting", "queued", "failed", "lost", "stopped", "finished")
+Drawn = tuple[Row, tuple[int | None, ...], list[Piece]]
+"""A row, the colours of its marked runs, and the line that was made of them."""
+SEVERITIES = ("critical", "warning", "notice")
+
+
+class RunList(ScrollView, can_focus=True):
+    """A line for each row, under titles that sort. Rows are known by their keys: the cursor stays on its run.
+
+    Before it was moved for the first time it stays at the top.
+    """
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        *(f"run-list--{name}" for name in (*STATES, *SEVERITIES, "title", "dim", "name", "track", "cursor", "hover"))
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", "Up", show=False),
+        Binding("down,j", "move(1)", "Down", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
+        Binding("home", "move(-100000)", "First", show=False),
+        Binding("end,G", "move(100000)", "Last", show=False),
+        Binding("space", "mark", "mark", tooltip="Mark the run for the charts, or all runs of a heading"),
+        Binding("left", "fold(True)", "Fold", show=False),
+        Binding("right", "fold(False)", "Unfold", show=False),
+    ]
+
+    class Moved(Message):
+        """The cursor is on another row."""
+
+    @dataclass
+    class Marked(Message):
+        """A row is to be marked, or not any more."""
+
+        row: Row
+
+    @dataclass
+    class Folded(Message):
+        """The runs under a heading are to be listed, or not."""
+
+        row: Row
+        folded: bool
+
+    @dataclass
+    class SortAsked(Message):
+        """The title of a column was clicked."""
+
+        sort: SortKey
+
+    class Opened(Message):
+        """A row was clicked twice, or Enter pressed on it."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.rows: list[Row] = []
+        self._marks: Mapping[str, int] = {}
+        self._sort: tuple[SortKey, bool] = ("state", False)
+        self._cursor = 0
+        self._moved = False
+        self._hover = -1
+        self._columns: list[Column] = []
+        self._lines: list[list[Piece]] = []
+        self._drawn: Mapping[str, Drawn] = {}
+        self._styles: dict[str, Style] = {}
+
+    @property
+    def row(self) -> Row | None:
+        """The row under the cursor."""
+        return self.rows[self._cursor] if self._cursor < len(self.rows) else None
+
+    def show(self, rows: Sequence[Row], marks: Mapping[str, int], sort: SortKey, reverse: bool) -> None:
+        """Show these rows; `marks` are the colours of the marked runs by name. The cursor stays on its run."""
+        before = self.row
+        places = {row.key: place for place, row in enumerate(rows)}
+        shift = 0
+        if before is not None and self._moved:
+            place = places.get(before.key)
+            if place is None:
+                place = min(self._cursor, max(0, len(rows) - 1))
+            else:
+                shift = place - self._cursor
+            self._cursor = place
+        self.rows, self._marks, self._sort = list(rows), marks, (sort, reverse)
+        self.virtual_size = Size(self.size.width, len(self.rows) + 1)
+        if shift and self.scroll_offset.y:
+            self.scroll_to(y=self.scroll_offset.y + shift, animate=False)
+        self._lay_out()
+        if (self.row and self.row.key) != (before and before.key):
+            self.post_message(self.Moved())
+
+    def go_to(self, key: str) -> None:
+        """Put the cursor on a row."""
+        for place, row in enumerate(self.rows):
+            if row.key == key:
+                self._go(place)
+
+    def render_line(self, y: int) -> Strip:
+        """Return the titles, or the row that stands at this line."""
+        width = self.size.width
+        if y == 0:
+            return self._title_strip(width)
+        place = y - 1 + self.scroll_offset.y
+        if place >= len(self._lines):
+            return Strip.blank(width, self.rich_style)
+        background = self.rich_style
+        if place == self._cursor:
+            background += self._style("cursor")
+        elif place == self._hover:
+            background += self._style("hover")
+        plain = bool(background.reverse)  # a line of several colours cannot be turned round as one
+        pieces = self._lines[place]
+        segments = [Segment(text, background if plain else background + self._style(style)) for text, style in pieces]
+        return Strip(segments).adjust_cell_length(width, background)
+
+    def notify_style_update(self) -> None:
+        """Forget the colours of the last theme."""
+        super().notify_style_update()
+        self._styles = {}
+
+    def on_resize(self) -> None:
+        self.virtual_size = Size(self.size.width, len(self.rows) + 1)
+        self._lay_out()
+        self._keep_in_sight()
+
+    def on_focus(self) -> None:
+        self._styles = {}
+        self.refresh()
+
+    def on_blur(self) -> None:
+        self._styles = {}
+        self.refresh()
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        self._set_hover(event.y - 1 + self.scroll_offset.y if event.y > 0 else -1)
+
+    def on_leave(self) -> None:
+        self._set_hover(-1)
+
+    def on_click(self, event: events.Click) -> None:
+        if event.y == 0:
+            self._click_title(event.x)
+            return
+        place = event.y - 1 + self.scroll_offset.y
+        if place >= len(self.rows):
+            return
+        self._go(place)
+        row = self.rows[place]
+        if event.x < 2 or event.ctrl:
+            self.post_message(self.Marked(row))
+        elif row.heading and event.x < FRONT + 2:
+            self.post_message(self.Folded(row, not row.folded))
+        elif event.chain == 2:
+            self.post_message(self.Opened())
+
+    def action_move(self, by: int) -> None:
+        """Move the cursor."""
+        self._go(self._cursor + by)
+
+    def action_page(self, by: int) -> None:
+        """Move the cursor by what is seen at a time."""
+        self._go(self._cursor + by * max(1, self.size.height - 2))
+
+    def action_mark(self) -> None:
+        """Mark the run, or all runs of a heading, for the charts."""
+        if self.row is not None:
+            self.post_message(self.Marked(self.row))
+            self._go(self._cursor + 1)
+
+    def action_fold(self, folded: bool) -> None:
+        """Hide the runs under a heading, or list them."""
+        if self.row is not None and self.row.heading:
+            self.post_message(self.Folded(self.row, folded))
+        elif self.row is not None and self.row.indented and folded:
+            heading = max(place for place in range(self._cursor) if self.rows[place].heading)
+            self._go(heading)
+
+    def key_enter(self) -> None:
+        """Open what is under the cursor."""
+        row = self.row
+        if row is None:
+            return
+        self.post_message(self.Folded(row, not row.folded) if row.heading else self.Opened())
+
+    def _go(self, place: int) -> None:
+        place = max(0, min(place, len(self.rows) - 1))
+        self._moved = True
+        if place == self._cursor or not self.rows:
+            return
+        before, self._cursor = self._cursor, place
+        self.refresh_lines(before + 1)
+        self.refresh_lines(place + 1)
+        self._keep_in_sight()
+        self.post_message(self.Moved())
+
+    def _keep_in_sight(self) -> None:
+        top, seen = self.scroll_offset.y, max(1, self.size.height - 1)
+        if self._cursor < top:
+            self.scroll_to(y=self._cursor, animate=False)
+        elif self._cursor >= top + seen:
+            self.scroll_to(y=self._cursor - seen + 1, animate=False)
+
+    def _set_hover(self, place: int) -> None:
+        if place != self._hover:
+            before, self._hover = self._hover, place
+            self.refresh_lines(before + 1)
+            self.refresh_lines(place + 1)
+
+    def _lay_out(self) -> None:
+        """Make the lines anew, and draw those that are not as they were."""
+        planned = list_columns.plan(self._width - FRONT, self.rows)
+        known = self._drawn if planned == self._columns else {}
+        self._drawn = {row.key: self._drawn_row(row, planned, known) for row in self.rows}
+        lines = [self._drawn[row.key][2] for row in self.rows]
+        if planned != self._columns or abs(len(lines) - len(self._lines)) > self.size.height:
+            self.refresh()
+        else:
+            for place in range(max(len(lines), len(self._lines))):
+                if lines[place : place + 1] != self._lines[place : place + 1]:
+                    self.refresh_lines(place + 1)
+        self._columns, self._lines = planned, lines
+
+    def _drawn_row(self, row: Row, planned: Sequence[Column], known: Mapping[str, Drawn]) -> Drawn:
+        """Return the line of a row: the one it had, if nothing about it has changed."""
+        colours = tuple(self._marks.get(one.name) for one in row.runs)
+        before = known.get(row.key)
+        if before is not None and before[0] == row and before[1] == colours:
+            return before
+        return row, colours, self._line(row, planned)
+
+    @property
+    def _width(self) -> int:
+        """Cells beside the scrollbar, for which there is always room."""
+        return self.container_size.width - self.styles.scrollbar_size_vertical
+
+    def _line(self, row: Row, planned: Sequence[Column]) -> list[Piece]:
+        line, end = self._front(row), FRONT
+        position = FRONT
+        for column, cell in zip(planned, list_columns.cells(row, planned), strict=True):
+            used = sum(len(text) for text, _ in cell)
+            before = max(0, end + column.width - used - position) if column.right else 0
+            end += column.width + 1
+            after = max(0, end - position - before - used)
+            line += [(" " * before, ""), *cell, (" " * after, "")]
+            position += before + used + after
+        return line
+
+    def _front(self, row: Row) -> list[Piece]:
+        colours = [self._marks[one.name] for one in row.runs if one.name in self._marks]
+        dot = ("● ", f"colour {colours[0]}") if colours and not row.heading else ("  ", "")
+        if row.heading:
+            return [("◉ " if len(colours) == len(row.runs) else "◌ " if colours else "  ", "dim")]
+        status = row.runs[0].run.status
+        return [dot, (f"{words.SIGNS[status]} ", status)]
+
+    def _title_strip(self, width: int) -> Strip:
+        style = self.rich_style + self._style("title")
+        sort, reverse = self._sort
+        shown = {"state": "  ", "newest": "  "}.get(sort)
+        parts = [" " * FRONT]
+        sorted_by = False
+        for column in self._columns:
+            title = column.title
+            if column.sort == sort and not sorted_by and shown is None:
+                title, sorted_by = f"{title}{'▲' if reverse else '▼'}", True
+            title = title[: column.width]
+            parts.append((title.rjust if column.right else title.ljust)(column.width) + " ")
+        return Strip([Segment("".join(parts), style)]).adjust_cell_length(width, style)
+
+    def _click_title(self, x: int) -> None:
+        end = FRONT
+        if x < end:
+            self.post_message(self.SortAsked("state"))
+        for column in self._columns:
+            start, end = end, end + column.width + 1
+            if start <= x < end and column.sort is not None:
+                self.post_message(self.SortAsked(column.sort))
+
+    def _style(self, name: str) -> Style:
+        if name not in self._styles:
+            if name.startswith("colour "):
+                self._styles[name] = Style.parse(palette_for(self.app).run_colour(int(name.partition(" ")[2])))
+            else:
+                self._styles[name] = self._component(name) if name else Style()
+        return self._styles[name]
+
+    def _component(self, name: str) -> Style:
+        return self.get_component_rich_style(f"run-list--{name}", partial=True)

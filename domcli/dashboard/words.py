@@ -1,0 +1,147 @@
+"""How runs are put into words: states, times, accuracies, sentences."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Sequence
+
+from domcli.dashboard.model import Listed
+from domcli.events import Failed, Stopped
+from domcli.runs import Run
+from domcli.runstate import Status, epoch_fraction
+
+MISSING = "–"
+
+ATTENTION: tuple[Status, ...] = ("running", "starting", "queued", "failed", "lost", "stopped", "finished")
+"""States, those that ask for attention first."""
+
+SIGNS: dict[Status, str] = {
+    "running": "▶",
+    "starting": "▷",
+    "queued": "○",
+    "failed": "✗",
+    "lost": "?",
+    "stopped": "■",
+    "finished": "✓",
+}
+
+
+PHASES = {"train": "training", "test": "evaluating", "attack-train": "attacking the training set"}
+
+
+def percent(fraction: float | None, decimals: int = 1) -> str:
+    """Return a fraction in percent, without the sign."""
+    return MISSING if fraction is None else f"{100 * fraction:.{decimals}f}"
+
+
+def count(value: int | None) -> str:
+    """Return a count with thousands apart."""
+    return MISSING if value is None else f"{value:,}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time as M:SS, H:MM:SS, or days and hours."""
+    if seconds is None:
+        return MISSING
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    if hours >= 24:
+        return f"{hours // 24} d {hours % 24} h"
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def size(count: float) -> str:
+    """Return bytes with a unit."""
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def clock(moment: float) -> str:
+    """Return date and time of seconds since 1970."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
+
+
+def total_epochs(run: Run) -> int | None:
+    """Return how many epochs the run is to have, None if nothing says so."""
+    train = run.settings.get("train")
+    wanted = run.state.started.epochs if run.state.started else train.get("epochs") if isinstance(train, dict) else None
+    return wanted if isinstance(wanted, int) else None
+
+
+def progress(run: Run) -> float | None:
+    """Return how much of the run is done, from 0 to 1; None if nothing says how many epochs it is to have."""
+    total = total_epochs(run)
+    return min(1.0, (run.state.epochs_done + epoch_fraction(run.state)) / total) if total else None
+
+
+def remaining(run: Run) -> float | None:
+    """Return the seconds that a running run will still take."""
+    return run.state.remaining_seconds() if run.status == "running" else None
+
+
+def attack_name(run: Run) -> str:
+    """Return what the headline accuracy is of: `PGD-20`, or `natural`."""
+    evaluation = run.settings.get("evaluation")
+    evaluation = evaluation if isinstance(evaluation, dict) else {}
+    return "natural" if evaluation.get("attack") == "none" else f"PGD-{evaluation.get('steps', '?')}"
+
+
+def what_happened(run: Run) -> str | None:
+    """Return what is wrong with a run, in a sentence: it cannot be read, why it failed, how its trainer was lost."""
+    if run.problem is not None:
+        return run.problem
+    if isinstance(run.state.closing, Failed) and run.status in ("failed", "queued"):
+        return run.state.closing.reason
+    if run.status == "stopped" and isinstance(run.state.closing, Stopped):
+        return run.state.closing.reason
+    if run.status != "lost":
+        return None
+    if run.process is None:
+        return "not in the queue, and no trainer is known"
+    code = run.process.exit_code
+    if code is None:
+        return "its trainer is gone and has not said why"
+    return f"its trainer was killed by {_signal(-code)}" if code < 0 else f"its trainer ended with exit code {code}"
+
+
+def sentence(one: Listed) -> str:
+    """Return what a run is doing."""
+    run, total = one.run, total_epochs(one.run)
+    done = run.state.epochs_done
+    if run.status == "queued":
+        place = f"place {one.place} in the queue" if one.place else "in the queue"
+        devices = " or ".join(device.name for device in run.ticket.devices) if run.ticket else ""
+        return f"{place}, for {devices}" if devices else place
+    if run.status == "starting":
+        return f"starting on {run.device}" if run.device else "starting"
+    if run.status == "running":
+        progress = run.state.progress
+        if progress is None or progress.epoch <= done:
+            return f"epoch {done + 1} of {total or '?'}"
+        share = f"{100 * progress.step // max(1, progress.steps)} %"
+        return f"epoch {progress.epoch} of {total or '?'}, {PHASES[progress.phase]} {share}"
+    if run.status == "finished":
+        return f"finished after {done} epochs"
+    return f"{run.status} after {done} of {total or '?'} epochs"
+
+
+def badges(one: Listed) -> str:
+    """Return the badges of what the overfitting watch found, each once."""
+    return " ".join(dict.fromkeys(finding.badge for finding in one.findings))
+
+
+def counts(runs: Sequence[Listed]) -> list[tuple[Status, int]]:
+    """Return how many runs are in each state, those that ask for attention first."""
+    found = [one.run.status for one in runs]
+    return [(state, found.count(state)) for state in ATTENTION if state in found]
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,1 @@
+"""Attack a checkpoint after the training: `python -m domcli.trainer.assess EVALUATION_FOLDER`."""

@@ -1,0 +1,199 @@
+"""Starting, stopping, resuming and deleting runs from the dashboard, with a fake trainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import made_runs
+import pytest
+from conftest import CommandLine
+from dashboard_driver import Driver, drive
+from textual.widgets import Input, OptionList, Static
+
+from domcli import rundir
+from domcli.dashboard.screens.confirm import Confirm
+from domcli.dashboard.screens.new_run import NewRun
+from domcli.runs import read_run
+
+
+@pytest.fixture(autouse=True)
+def _terminal_of_many_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
+def test_a_quick_run_is_started_and_watched_until_it_finishes(cli: CommandLine) -> None:
+    cli.play("finish")
+
+    async def act(driver: Driver) -> None:
+        await driver.press("Q")
+        await driver.until_status("pgd-dom-re-quick-seed0", "finished")
+        assert driver.under_cursor == "pgd-dom-re-quick-seed0"
+        await driver.until(lambda: "finished after 6 epochs" in driver.detail())
+
+    drive(act)
+    environment = rundir.find(Path("runs"), "pgd-dom-re-quick-seed0").read_environment()
+    assert environment["quick"] is True
+    assert environment["command_line"] == "domcli run pgd-dom-re --quick --detach"
+
+
+def test_a_run_is_stopped_and_resumed(cli: CommandLine) -> None:
+    cli.play("wait")
+
+    async def act(driver: Driver) -> None:
+        name = "pgd-dom-re-quick-seed0"
+        await driver.press("Q")
+        await driver.until_status(name, "running")
+        await driver.until(lambda: read_run(rundir.find(Path("runs"), name)).state.epochs)
+        await driver.press("p")
+        await driver.until_status(name, "stopped")
+        cli.play("finish")
+        await driver.press("r")
+        await driver.until_status(name, "finished")
+
+    drive(act)
+
+
+def test_leaving_touches_no_run(cli: CommandLine) -> None:
+    cli.play("wait")
+
+    async def act(driver: Driver) -> None:
+        await driver.press("Q")
+        await driver.until_status("pgd-dom-re-quick-seed0", "running")
+        await driver.press("q")
+
+    drive(act)
+    assert read_run(rundir.find(Path("runs"), "pgd-dom-re-quick-seed0")).status == "running"
+
+
+def test_new_runs_are_set_up_with_values_and_seeds(cli: CommandLine) -> None:
+    cli.play("finish")
+
+    async def act(driver: Driver) -> None:
+        await driver.press("n")
+        screen = driver.app.screen
+        assert isinstance(screen, NewRun)
+        presets = screen.query_one("#presets", OptionList)
+        presets.highlighted = presets.get_option_index("fgsm-dom-re")
+        await driver.pilot.pause()
+        assert "RS-FGSM" in str(screen.query_one("#about", Static).content)
+        screen.query_one("#value", Input).focus()
+        await driver.press("ctrl+u")
+        await driver.type("3")
+        screen.query_one("#seeds", Input).focus()
+        await driver.type("0-1")
+        screen.query_one("#name", Input).focus()
+        await driver.type("mine")
+        command = str(screen.query_one("#command", Static).content)
+        assert command == "$ domcli run fgsm-dom-re --seeds 0-1 --set train.epochs=3 --name mine --detach"
+        await driver.press("ctrl+s")
+        await driver.until_status("mine-seed0", "finished")
+        await driver.until_status("mine-seed1", "finished")
+
+    drive(act)
+    tables = rundir.find(Path("runs"), "mine-seed1").read_settings()
+    assert tables["train"]["epochs"] == 3
+    assert tables["train"]["seed"] == 1
+    assert tables["attack"]["name"] == "fgsm"
+
+
+def test_values_are_checked_as_they_are_typed(cli: CommandLine) -> None:
+    async def act(driver: Driver) -> None:
+        await driver.press("n")
+        screen = driver.app.screen
+        assert isinstance(screen, NewRun)
+        problem = screen.query_one("#problem", Static)
+        screen.query_one("#value", Input).focus()
+        await driver.press("ctrl+u")
+        await driver.type("many")
+        assert 'train.epochs is "many" (text); it must be a whole number' in str(problem.content)
+        await driver.press("ctrl+s")
+        assert driver.app.screen is screen
+        await driver.press("ctrl+u")
+        await driver.type("7")
+        assert str(problem.content) == ""
+        screen.query_one("#seeds", Input).focus()
+        await driver.type("1,x")
+        assert "write whole numbers with commas between them" in str(problem.content)
+        await driver.press("escape")
+        assert driver.app.screen is driver.main
+
+    drive(act)
+    assert not Path("runs").exists()
+
+
+def test_a_choice_is_made_with_enter_and_the_mouse(cli: CommandLine) -> None:
+    async def act(driver: Driver) -> None:
+        await driver.press("n")
+        screen = driver.app.screen
+        assert isinstance(screen, NewRun)
+        settings = screen.query_one("#settings", OptionList)
+        settings.focus()
+        settings.highlighted = settings.get_option_index("attack.norm")
+        await driver.press("enter")
+        assert screen.form.changes == {"attack.norm": "l2"}
+        await driver.press("enter")
+        assert screen.form.changes == {}
+        await driver.pilot.click("#quick")
+        assert "--quick" in str(screen.query_one("#command", Static).content)
+        await driver.pilot.click("#copy")
+        assert driver.app.clipboard == "domcli run pgd-dom-re --quick --detach"
+        await driver.pilot.click("#cancel")
+        assert driver.app.screen is driver.main
+
+    drive(act)
+
+
+def test_deleting_asks_first(cli: CommandLine) -> None:
+    made_runs.make("old", "finished")
+    made_runs.make("kept", "finished")
+
+    async def act(driver: Driver) -> None:
+        driver.list.go_to("old")
+        await driver.press("D")
+        assert isinstance(driver.app.screen, Confirm)
+        await driver.press("n")
+        assert Path("runs/old").is_dir()
+        await driver.press("D", "y")
+        await driver.until(lambda: driver.names == ["kept"])
+
+    drive(act)
+    assert not Path("runs/old").exists()
+
+
+def test_several_marked_runs_are_deleted_together(cli: CommandLine) -> None:
+    for name in ("one", "two", "three"):
+        made_runs.make(name, "finished")
+
+    async def act(driver: Driver) -> None:
+        await driver.press("space", "space", "up", "D")
+        assert "these 2 runs" in driver.text()
+        await driver.pilot.click("#yes")
+        await driver.until(lambda: len(driver.names) == 1)
+
+    drive(act)
+
+
+def test_what_cannot_be_done_is_a_sentence_not_a_crash(cli: CommandLine) -> None:
+    run = made_runs.make("moved", "stopped")
+    run.settings.write_text("[train]\nepochs = 0\n")
+
+    async def act(driver: Driver) -> None:
+        await driver.press("r")
+        await driver.until(lambda: "train.epochs is 0; it must be at least 1" in driver.text())
+
+    drive(act, size=(200, 45))
+
+
+def test_killing_asks_and_ends_the_trainer(cli: CommandLine) -> None:
+    cli.play("stubborn")
+
+    async def act(driver: Driver) -> None:
+        name = "pgd-dom-re-quick-seed0"
+        await driver.press("Q")
+        await driver.until_status(name, "running")
+        await driver.press("K")
+        assert isinstance(driver.app.screen, Confirm)
+        await driver.press("y")
+        await driver.until_status(name, "lost")
+
+    drive(act)

@@ -1,0 +1,275 @@
+"""Attacks on a checkpoint: the right numbers whatever the batches, nothing done twice, lost or disturbed."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import assessed
+import msgspec
+import pytest
+import torch
+import torch.nn.functional as F
+
+from domcli import evaluations
+from domcli.errors import CheckpointError, DataError
+from domcli.evaluations import Batch, Progress
+from domcli.rundir import RunDirectory
+from domcli.trainer.assess import batches, pgd
+from domcli.trainer.assess.batches import FittingNetwork
+from domcli.trainer.attacks import Attack, perturb_from
+from domcli.trainer.models import Classifier
+from domcli.trainer.stop import StopRequested
+
+LINF = Attack("linf", 4 / 255, 1 / 255, 3, 1)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    return assessed.trained(tmp_path)
+
+
+def test_accuracies_are_those_of_the_network_in_eval_mode_and_float32(run: RunDirectory) -> None:
+    found = assessed.evaluate(run, assessed.plan(run, steps=5, restarts=2))
+    classifier, images, labels = assessed.network(run)
+    correct = classifier(images).argmax(1) == labels
+    assert found.natural_accuracy == correct.sum().item() / 40 > 0.5
+    for restart in range(2):
+        attack = Attack("linf", 4 / 255, 1 / 255, 5, 2)
+        noise = pgd.starts(attack, images, range(len(labels)), 0, restart)
+        loss_of = lambda x, y: F.cross_entropy(classifier(x), y, reduction="none")  # noqa: E731
+        perturbed = images + perturb_from(noise, loss_of, images, labels, attack)
+        correct &= classifier(perturbed).argmax(1) == labels
+    assert found.accuracy == correct.sum().item() / 40
+    assert found.accuracy < found.natural_accuracy
+    assert found.stages == {"clean": found.natural_accuracy, "pgd": found.accuracy}
+    assert (found.images, found.test_images, found.is_complete, found.device) == (40, 40, True, "cpu")
+    assert found.seconds > 0
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_results_do_not_depend_on_the_batch_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, norm: evaluations.Norm
+) -> None:
+    kept = []
+    for size in (250, 7, 1):
+        (tmp_path / str(size)).mkdir()
+        run = assessed.trained(tmp_path / str(size))
+        monkeypatch.setattr(batches, "CPU_IMAGES", size)
+        asked = assessed.plan(run, norm=norm, epsilon=6 if norm == "linf" else 40, alpha=2, steps=4, restarts=2)
+        assessed.evaluate(run, asked)
+        kept.append([assessed.correct(run, asked, stage) for stage in ("clean", "pgd")])
+    assert kept[0] == kept[1] == kept[2]
+    assert len(set(kept[0][1].values())) == 2
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_a_random_start_depends_on_seed_image_and_restart_alone(norm: evaluations.Norm) -> None:
+    attack = Attack(norm, 0.1, 0.1, 1, 1)
+    images = torch.zeros(4, 3, 8, 8)
+    starts = pgd.starts(attack, images, [0, 5, 9, 2], 0, 0)
+    assert torch.equal(pgd.starts(attack, images[:2], [9, 5], 0, 0), starts[[2, 1]])
+    sizes = starts.flatten(1).abs().amax(1) if norm == "linf" else starts.flatten(1).norm(dim=1)
+    assert (sizes <= 0.1 + 1e-6).all()
+    assert (sizes > 0).all()
+    others = [pgd.starts(attack, images[:1], [0], 1, 0), pgd.starts(attack, images[:1], [0], 0, 1), starts[1:2]]
+    assert not any(torch.equal(other, starts[:1]) for other in others)
+
+
+def test_a_chosen_number_of_images_is_spread_over_the_classes(run: RunDirectory) -> None:
+    asked = assessed.plan(run, images=10, steps=1)
+    found = assessed.evaluate(run, asked)
+    _, _, labels = assessed.network(run)
+    assert sorted(labels[list(assessed.correct(run, asked, "clean"))].tolist()) == list(range(10))
+    assert (found.images, found.test_images, found.is_complete) == (10, 40, False)
+
+
+def test_more_images_than_there_are_is_refused(run: RunDirectory) -> None:
+    with pytest.raises(DataError, match="--images is 41, but the run's test set has 40 images"):
+        assessed.evaluate(run, assessed.plan(run, images=41))
+
+
+def test_weights_of_another_network_are_refused(run: RunDirectory) -> None:
+    text = run.settings.read_text()
+    asked = assessed.plan(run)
+    run.settings.write_text(text.replace("width = 4", "width = 8"))
+    with pytest.raises(CheckpointError, match=r"best\.safetensors does not fit the network of the run's settings"):
+        assessed.evaluate(run, asked)
+
+
+def test_what_was_found_before_is_not_done_again(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "CPU_IMAGES", 8)
+    asked = assessed.plan(run, steps=2)
+    whole = assessed.evaluate(run, asked)
+    file = run.evaluations / asked.name / "images.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    assert len(lines) > 7
+    (run.evaluations / asked.name / "result.json").unlink()
+    # As a crash in the middle of a write leaves it; the first batch was found otherwise, to tell that it is believed.
+    first = msgspec.json.decode(lines[0], type=Batch)
+    other = msgspec.structs.replace(first, correct=[False] * len(first.correct))
+    file.write_bytes(msgspec.json.encode(other) + b"\n" + b"".join(lines[1:6]) + lines[6][:-9])
+    again = assessed.evaluate(run, asked)
+    assert file.read_bytes().splitlines(keepends=True)[1:6] == lines[1:6]
+    fewer = sum(first.correct)
+    assert again.natural_accuracy == pytest.approx(whole.natural_accuracy - fewer / 40)
+
+
+def test_breaking_off_keeps_what_was_done_and_the_result_is_as_if_it_had_not(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "CPU_IMAGES", 8)
+    (tmp_path / "other").mkdir()
+    undisturbed = assessed.evaluate(assessed.trained(tmp_path / "other"), assessed.plan(run, steps=2))
+
+    def stop(progress: Progress) -> None:
+        if progress.stage == "pgd" and progress.done == 8:
+            raise StopRequested("asked to")
+
+    asked = assessed.plan(run, steps=2)
+    with pytest.raises(StopRequested):
+        assessed.evaluate(run, asked, stop)
+    assert len(assessed.correct(run, asked, "pgd")) == 8
+    assert evaluations.read_all(run) == []
+    told: list[Progress] = []
+    found = assessed.evaluate(run, asked, told.append)
+    assert found.stages == undisturbed.stages
+    assert next(one for one in told if one.stage == "pgd").done == 8
+
+
+def test_progress_ends_at_one_and_counts_the_fooled(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "CPU_IMAGES", 16)
+    told: list[Progress] = []
+    found = assessed.evaluate(run, assessed.plan(run, steps=2), told.append)
+    fractions = [one.fraction for one in told if one.stage == "pgd"]
+    assert fractions == sorted(fractions)
+    assert (told[0].fraction, told[-1].fraction, told[-1].remaining) == (0, 1, 0)
+    assert told[-1].correct / told[-1].total == found.accuracy
+    assert told[-1].images == round(40 * found.natural_accuracy)
+
+
+class Memory:
+    """Stands before a network and lets at most so many images through at once, as a small GPU would."""
+
+    def __init__(self, classifier: Classifier, most: int) -> None:
+        self.largest = 0
+        self._most = most
+        self._forward = classifier.forward
+        classifier.forward = self  # type: ignore[method-assign]
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        if len(images) > self._most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        self.largest = max(self.largest, len(images))
+        return self._forward(images)
+
+
+def test_when_memory_does_not_suffice_images_go_through_in_halves(run: RunDirectory) -> None:
+    classifier, images, labels = assessed.network(run)
+    network = FittingNetwork(classifier, 40)
+    asked = assessed.plan(run, steps=3)
+    stage = pgd.stage(network, asked)
+    expected = stage.still_correct(images, labels, range(40))
+    memory = Memory(classifier, 6)
+    found = network.fitting(lambda: stage.still_correct(images, labels, range(40)))
+    assert torch.equal(found, expected)
+    assert (network.size, memory.largest) == (5, 5)
+
+
+def test_memory_that_does_not_suffice_for_one_image_is_an_error(run: RunDirectory) -> None:
+    classifier, images, _ = assessed.network(run)
+    Memory(classifier, 0)
+    with pytest.raises(torch.OutOfMemoryError):
+        FittingNetwork(classifier, 4).fitting(lambda: classifier(images[:1]))
+
+
+def test_gradients_of_pieces_are_those_of_the_whole(run: RunDirectory) -> None:
+    classifier, images, labels = assessed.network(run)
+    gradients = []
+    for size in (40, 7):
+        pixels = images.clone().requires_grad_()
+        F.cross_entropy(FittingNetwork(classifier, size)(pixels), labels, reduction="sum").backward()
+        gradients.append(pixels.grad)
+    torch.testing.assert_close(gradients[0], gradients[1])
+    assert all(parameter.grad is None for parameter in classifier.parameters())
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "domcli.trainer.assess", str(folder), "--device", "cpu"], stdout=subprocess.PIPE
+    )
+
+
+def wait_for_attack(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        said = evaluations.decode(line)
+        if isinstance(said, Progress) and said.stage == "pgd" and said.fraction > 0.001:
+            return
+    raise AssertionError("the process ended before it attacked")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_process_that_is_stopped_or_killed_keeps_what_it_found(run: RunDirectory, number: signal.Signals) -> None:
+    asked = assessed.plan(run, steps=100_000)
+    folder = evaluations.prepare(run, asked)
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file() and folder not in path.parents}
+    process = start(folder)
+    try:
+        wait_for_attack(process)
+        refused = start(folder)
+        said = [evaluations.decode(line) for line in refused.communicate(timeout=60)[0].splitlines()]
+        assert refused.returncode == 2
+        assert said == [evaluations.Refusal(f"another process is at work on this evaluation ({folder})")]
+        process.send_signal(number)
+        assert process.wait(timeout=60) == (3 if number == signal.SIGTERM else -9)
+    finally:
+        process.kill()
+        process.communicate()
+    assert len(assessed.correct(run, asked, "clean")) == 40
+    # The run itself is as it was.
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_a_process_that_nobody_listens_to_any_more_stops(run: RunDirectory) -> None:
+    process = start(evaluations.prepare(run, assessed.plan(run, steps=100_000)))
+    try:
+        wait_for_attack(process)
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(timeout=60) == 3
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_checkpoint_that_changes_before_it_is_read_is_refused(run: RunDirectory) -> None:
+    asked = assessed.plan(run, checkpoint="last")
+    folder = evaluations.prepare(run, asked)
+    run.checkpoint("last").write_bytes(run.checkpoint("best").read_bytes())
+    process = start(folder)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    (said,) = [json.loads(line) for line in out.splitlines()]
+    assert "has been replaced since its evaluation was asked for" in said["reason"]
+
+
+BROKEN = """
+import sys
+from domcli.trainer.assess import __main__, assessment
+assessment.clean = None
+sys.exit(__main__.main(sys.argv[1:]))
+"""
+
+
+def test_a_failure_is_a_sentence_and_its_traceback_goes_to_stderr(run: RunDirectory) -> None:
+    folder = evaluations.prepare(run, assessed.plan(run))
+    command = [sys.executable, "-c", BROKEN, str(folder), "--device", "cpu"]
+    done = subprocess.run(command, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 1
+    said = evaluations.decode(done.stdout.splitlines()[-1])
+    assert said == evaluations.Refusal("TypeError: 'NoneType' object is not callable")
+    assert b"Traceback" in done.stderr
