@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from domcli.dashboard import app
 from domcli.dashboard.app import DomcliApp
 from domcli.dashboard.source import DirectorySource
 
@@ -25,12 +26,14 @@ Beat = Sequence[float]
 class BeatingApp(DomcliApp):
     """The dashboard that notes its own beats."""
 
+    CSS_PATH = str(Path(app.__file__).with_name(DomcliApp.CSS_PATH))  # it is looked for beside the class
+
     def __init__(self, folder: Path) -> None:
         super().__init__(DirectorySource(folder))
         self.beats: list[Beat] = []
 
     def on_mount(self) -> None:
-        super().on_mount()
+        # DomcliApp has its own, which is called as well.
         self.run_worker(self._beat(), exit_on_error=True)
 
     async def _beat(self) -> None:
@@ -51,12 +54,12 @@ def longest(beats: Sequence[Beat], start: float, end: float) -> tuple[float, flo
 def main() -> None:
     """Run the dashboard and write its beats when it is left."""
     folder, results, *profile = sys.argv[1:]
-    app = BeatingApp(Path(folder))
+    beating = BeatingApp(Path(folder))
     if profile:
-        cProfile.runctx("app.run()", {"app": app}, {}, profile[0])
+        cProfile.runctx("beating.run()", {"beating": beating}, {}, profile[0])
     else:
-        app.run()
-    Path(results).write_text(json.dumps(app.beats), encoding="utf-8")
+        beating.run()
+    Path(results).write_text(json.dumps(beating.beats), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -70,14 +70,14 @@ def write_runs(folder: Path, count: int, epochs: int, progress: int, live: int) 
 
 def train(run: RunDirectory, rate: float, progress: int = 10) -> None:
     """Go on with a run: so many events a second, until it is done or nobody is there who started this process."""
-    state = rundir_state(run)
+    place = place_of(run)
     identity, parent = process.identify(), os.getppid()
     assert identity is not None
     run.write_process(identity)
     writer = BriefWriter(run)
-    writer.write(msgspec.structs.replace(_started(state.epochs), epoch=state.done))
-    for epoch in range(state.done + 1, state.epochs + 1):
-        for event in _epoch(epoch, state.epochs, progress, 0):
+    writer.write(msgspec.structs.replace(_started(place.epochs), epoch=place.done))
+    for epoch in range(place.done + 1, place.epochs + 1):
+        for event in _epoch(epoch, place.epochs, progress, 0):
             if os.getppid() != parent:
                 return
             writer.write(event)
@@ -91,7 +91,7 @@ class Place(msgspec.Struct):
     epochs: int
 
 
-def rundir_state(run: RunDirectory) -> Place:
+def place_of(run: RunDirectory) -> Place:
     """Return how far a run that was written here is."""
     lines = run.events.read_bytes().splitlines()
     ends = [msgspec.json.decode(line)["epoch"] for line in lines if line.startswith(b'{"kind":"epoch"')]

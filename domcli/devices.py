@@ -82,14 +82,16 @@ def driver_version() -> str | None:
 def choose(wanted: str, found: Sequence[Gpu], environment: Mapping[str, str] = os.environ) -> tuple[Device, ...]:
     """Return the devices meant by `auto`, `cpu`, `cuda` (every GPU) or a list such as `cuda:0,cuda:2`.
 
-    Of the GPUs found, those that CUDA_VISIBLE_DEVICES hides do not count. Where the driver shows none, `cuda` and
-    `cuda:N` are passed on for torch to decide. Raises DeviceError for a name that is none and for a GPU that is not
-    there.
+    Of the GPUs found, those that CUDA_VISIBLE_DEVICES hides do not count. Where there is one that the driver does not
+    show, `cuda` and `cuda:N` are passed on for torch to decide. Raises DeviceError for a name that is none and for a
+    GPU that is not there.
     """
     names = list(dict.fromkeys(part.strip() for part in wanted.split(",")))
     visible = _visible(found, environment.get(VISIBLE))
     if names == ["auto"]:
         return tuple(visible) or (CPU,)
+    if not found and any(name.startswith("cuda") for name in names) and not _has_other_gpu():
+        raise DeviceError(f"device {wanted!r} is not available: no GPU is found on this machine; use --devices cpu")
     if names == ["cuda"]:
         if found and not visible:
             raise DeviceError(f"device 'cuda' is not available: {VISIBLE}={environment.get(VISIBLE)} hides every GPU")
@@ -155,6 +157,11 @@ def _visible(found: Sequence[Gpu], allowed: str | None) -> list[Device]:
             break  # CUDA, too, ignores what comes after an entry that is none
         chosen += fitting
     return list(dict.fromkeys(chosen))
+
+
+def _has_other_gpu() -> bool:
+    """Tell whether there is a GPU that NVIDIA's library may not know of: an embedded one, AMD's, or under Windows."""
+    return any(any(Path("/dev").glob(pattern)) for pattern in ("nvidia*", "nvhost*", "kfd", "dxg"))
 
 
 @contextlib.contextmanager

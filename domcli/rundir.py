@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import fnmatch
 import json
 import os
@@ -307,7 +308,11 @@ def _find(runs_dir: Path, wanted: str, runs: list[RunDirectory] | None, advice: 
         return matches[0]
     if matches:
         raise RunDirectoryError(f"{wanted!r} fits several runs: {_some(matches)}; {advice}")
-    raise RunDirectoryError(f"no run named {wanted!r} in {runs_dir}; {_known(runs)}")
+    nearest = difflib.get_close_matches(wanted, [run.name for run in runs], 3, 0.6)
+    hint = f"did you mean {' or '.join(nearest)}?" if nearest else _known(runs)
+    if _is_glob(wanted):
+        hint = "a single run is wanted here, by its name, the beginning of one, or a path"
+    raise RunDirectoryError(f"no run named {wanted!r} in {runs_dir}; {hint}")
 
 
 def _fitting(runs_dir: Path, glob: str, runs: list[RunDirectory]) -> list[RunDirectory]:

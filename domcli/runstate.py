@@ -134,7 +134,7 @@ def status(
     if queued and process != "alive":
         return "queued"
     closed = state.closing is not None
-    if state.closing is not None and (process in ("none", "gone") or state.closing.time >= launched):
+    if state.closing is not None and (process == "none" or state.closing.time >= launched):
         return _closed(state.closing)
     if process in ("none", "gone"):
         return "lost"

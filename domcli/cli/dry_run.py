@@ -40,10 +40,12 @@ def show(planned: list[Planned], tickets: list[Ticket], runs_dir: Path, *, as_js
         output.data(f"{name:{width}}  {one.settings.train.epochs:>4} epochs  {_hours(time)}")
     at_a_time = f"{slots} at a time" if slots > 1 else "one after another"
     known = sum(time is not None for time in seconds)
-    output.data(f"{len(planned)} runs on {', '.join(devices)}, {at_a_time}: {_hours(total)}")
+    runs = "1 run" if len(planned) == 1 else f"{len(planned)} runs"
+    output.data(f"{runs} on {', '.join(devices)}, {at_a_time}: {_hours(total)}")
     if known < len(seconds):
         output.note(
-            f"{len(seconds) - known} of them cannot be estimated: no run of that setting has been timed on this device"
+            f"{len(seconds) - known} of them cannot be estimated: no run of that setting has been timed on this device "
+            "(an epoch of one is enough)"
         )
 
 

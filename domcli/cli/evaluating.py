@@ -95,7 +95,7 @@ def _run_process(run: RunDirectory, folder: Path, slot: slots.Slot, wanted: str,
     launched = run.read_process()
     where = Path(launched.cwd) if launched is not None and Path(launched.cwd).is_dir() else Path.cwd()
     try:
-        with (folder / LOG).open("wb") as log:
+        with (folder / LOG).open("ab") as log:
             process = subprocess.Popen(
                 [*PROCESS, str(folder.absolute()), *placement.arguments()],
                 stdin=subprocess.DEVNULL,

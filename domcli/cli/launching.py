@@ -65,7 +65,7 @@ def watch(runs: Sequence[RunDirectory], interrupts: Interrupts) -> list[Outcome]
 
     outcomes = follow(runs, make_view(runs), interrupts)
     if interrupts.leave:
-        tell_detached(runs)
+        tell_detached([outcome.run.directory for outcome in outcomes if outcome.ending == "left"])
         return outcomes
     stopped = [one for one in outcomes if one.ending == "stopped" or (interrupts.count and one.ending == "killed")]
     if len(stopped) > FEW:
@@ -100,6 +100,8 @@ def conclude(outcomes: list[Outcome], interrupts: Interrupts, *, as_json: bool) 
 
 def tell_detached(runs: Sequence[RunDirectory]) -> None:
     """Say that runs go on in the background, and how to look after them."""
+    if not runs:
+        return
     domcli = program()
     all_runs = runs_command(runs[0].path.parent)
     if len(runs) > 1:

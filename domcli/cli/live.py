@@ -19,7 +19,7 @@ from domcli.cli.epochs import EpochTable
 from domcli.cli.follow import log_tail
 from domcli.cli.plain import describe
 from domcli.events import Progress, Started
-from domcli.rundir import RunDirectory
+from domcli.rundir import RunDirectory, queue_places
 from domcli.runs import Run
 from domcli.runstate import RunState, epoch_fraction, headline_accuracy
 from domcli.settings import Settings
@@ -89,7 +89,10 @@ class LiveView:
 
     def _queued(self) -> RenderableType:
         self._began = time.monotonic()
-        self._spinner.update(text=Text("queued: waits for a free device", no_wrap=True))
+        place = queue_places(self._run.path.parent).get(self._run.name)
+        where = f", {place - 1} before it" if place and place > 1 else ", next in the queue" if place else ""
+        text = f"queued: waits for a free device{where}; Ctrl-C takes it out, Ctrl-\\ leaves it there"
+        self._spinner.update(text=Text(text, no_wrap=True, overflow="ellipsis"))
         return Group(self._spinner, *self._notices())
 
     def _starting(self) -> RenderableType:

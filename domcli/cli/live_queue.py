@@ -8,8 +8,6 @@ from types import TracebackType
 
 from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from domcli.cli import figures, output
@@ -21,7 +19,9 @@ from domcli.runstate import RunState, epoch_fraction, headline_accuracy
 MOST_WAITING = 5
 """How many of the runs that wait are named."""
 MARKS = {"finished": ("finished", "green"), "stopped": ("stopped", "yellow")}
-BAR_WIDTH = 24
+SHORTEST_BAR, LONGEST_BAR = 6, 24
+OTHER_COLUMNS = 33
+"""What epochs, time left and accuracy take beside the name."""
 
 
 class QueueView:
@@ -71,40 +71,56 @@ class QueueView:
         at_work = [run for run in runs if run.status in ("starting", "running")]
         waiting = [run for run in runs if run.status == "queued"]
         done = sum(map(ended, runs))
-        table = Table.grid(padding=(0, 2))
-        for column in range(5):
-            table.add_column(no_wrap=True, justify="right" if column in (2, 4) else "left")
-        for run in at_work:
-            table.add_row(*self._row(run))
-        parts = [f"{done} of {len(runs)} done", f"{len(at_work)} at work", f"{len(waiting)} waiting"]
+        lines = [self._row(run) for run in at_work]
+        counts = [f"{done} of {len(runs)} done", f"{len(at_work)} at work", f"{len(waiting)} waiting"]
+        lines.append(Text("  ".join(counts), style="bold"))
         names = ", ".join(run.directory.name for run in waiting[:MOST_WAITING])
         more = f" and {len(waiting) - MOST_WAITING} more" if len(waiting) > MOST_WAITING else ""
-        lines = [Text("  ".join(parts), style="bold"), Text(f"next: {names}{more}" if names else "", style="dim")]
+        lines.append(Text(f"next: {names}{more}" if names else "", style="dim"))
         hint = self._notice or "Ctrl-C stops them, Ctrl-\\ leaves them at work"
         lines.append(Text(hint, style="yellow" if self._notice else "dim"))
         for line in lines:
             line.no_wrap, line.overflow = True, "ellipsis"
-        return Group(table, *(line for line in lines if line.plain))
+        return Group(*(line for line in lines if line.plain))
 
-    def _row(self, run: Run) -> tuple[RenderableType, ...]:
+    def _row(self, run: Run) -> Text:
+        """Return name, epochs, time left, accuracy, and what else there is room for: a bar, loss and patterns."""
         state = run.state
-        name = Text(f"{run.directory.name:{self._width}}")
         if run.started is None or state.started is None:
-            return name, Text("starting", style="dim"), "", "", ""
+            return Text(self._name(run)).append("  starting", style="dim")
         total = state.started.epochs
         remaining = state.remaining_seconds()
-        bar = ProgressBar(total=total, completed=state.epochs_done + epoch_fraction(state), width=BAR_WIDTH)
         eta = f"ETA {figures.duration(remaining)}" if remaining is not None else "ETA later"
-        return name, bar, f"{state.epochs_done}/{total}", _facts(state), eta
+        accuracy = f"{figures.percent(headline_accuracy(state.last))} %" if state.last is not None else ""
+        text = f"{self._name(run)}  {f'{state.epochs_done}/{total}':>7}  {eta:>11}  {accuracy:>7}"
+        room = self._console.width - len(text) - 2
+        bar = min(LONGEST_BAR, room)
+        if bar >= SHORTEST_BAR:
+            text += f"  {_bar((state.epochs_done + epoch_fraction(state)) / total, bar)}"
+            facts = _facts(state)
+            text += f"  {facts}" if len(facts) + 2 <= room - bar else ""
+        return Text(text)
+
+    def _name(self, run: Run) -> str:
+        """Return the name, its middle left out where the terminal is narrow: its end tells seeds apart."""
+        width = min(self._width, max(12, self._console.width - OTHER_COLUMNS))
+        name = run.directory.name
+        if len(name) > width:
+            end = (width - 1) // 2
+            name = f"{name[: width - 1 - end]}…{name[-end:]}"
+        return f"{name:{width}}"
 
 
-def _facts(state: RunState) -> Text:
-    """Return the natural loss now, the latest accuracy and the high-confidence patterns."""
+def _bar(fraction: float, width: int) -> str:
+    halves = round(min(1.0, fraction) * 2 * width)
+    return ("━" * (halves // 2) + "╸" * (halves % 2)).ljust(width, "─")
+
+
+def _facts(state: RunState) -> str:
+    """Return the natural loss now and the high-confidence patterns of the last epoch."""
     parts = []
     if state.progress is not None and state.progress.natural_loss is not None:
         parts.append(f"loss {figures.loss(state.progress.natural_loss)}")
-    if state.last is not None:
-        parts.append(f"{figures.percent(headline_accuracy(state.last))} %")
-        if state.last.memorization is not None:
-            parts.append(f"{figures.count(state.last.memorization.high_confidence)} HC")
-    return Text("  ".join(parts))
+    if state.last is not None and state.last.memorization is not None:
+        parts.append(f"{figures.count(state.last.memorization.high_confidence)} HC")
+    return "  ".join(parts)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-PLAIN_WIDTH = 160
+PLAIN_WIDTH = 1000
 """Columns of a table that does not go to a terminal: wide enough that nothing of it is cut."""
 
 

@@ -87,7 +87,7 @@ def _seeds(text: str | None) -> list[int] | None:
     except ValueError:
         seeds = []
     if not seeds:
-        raise SettingsError(f"--seeds {text}: write whole numbers with commas between them, as in 0,1,2 or 0-4")
+        raise SettingsError(f"--seeds {text!r}: write whole numbers with commas between them, as in 0,1,2 or 0-4")
     twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
     if twice:
         raise SettingsError(f"--seeds {text}: {twice[0]} is there more than once; a seed gives the same run every time")

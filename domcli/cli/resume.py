@@ -71,8 +71,7 @@ def _queue(found: list[Run], devices: str, jobs_per_gpu: int, max_retries: int, 
 
     if not found:
         return
-    directories = [run.directory for run in found]
-    _refuse_impossible(found)
+    directories = [run.directory for run in _resumable(found)]
     tickets = launching.tickets(len(directories), devices, jobs_per_gpu, max_retries)
     for directory, ticket in zip(directories, tickets, strict=True):
         launch.enqueue(directory, ticket)
@@ -86,20 +85,31 @@ def _queue(found: list[Run], devices: str, jobs_per_gpu: int, max_retries: int, 
         output.json_data([summary(read_run(directory)) for directory in directories])
 
 
-def _refuse_impossible(found: list[Run]) -> None:
-    """Raise for the first run that cannot go on, before any is queued."""
+def _resumable(found: list[Run]) -> list[Run]:
+    """Return the runs that can go on, and say which cannot; raise, before any is queued, if none can."""
     from domcli.presets import from_run
 
-    for run in found:
-        name = run.directory.name
-        if run.status == "finished":
-            raise ProcessError(f"{name} is finished: there is nothing left to resume")
-        if run.status == "queued":
-            raise ProcessError(f"{name} is queued already")
-        if run.status in ("starting", "running"):
-            pid = f" (process {run.process.pid})" if run.process else ""
-            raise ProcessError(f"{name} already has a trainer{pid}; stop it first")
+    refused = {run.directory.name: why for run in found if (why := _why_not(run))}
+    if len(refused) == len(found):
+        raise ProcessError("\n".join(refused.values()))
+    for why in refused.values():
+        output.note(f"left out: {why}")
+    chosen = [run for run in found if run.directory.name not in refused]
+    for run in chosen:
         from_run(run.directory)
+    return chosen
+
+
+def _why_not(run: Run) -> str | None:
+    name = run.directory.name
+    if run.status == "finished":
+        return f"{name} is finished: there is nothing left to resume"
+    if run.status == "queued":
+        return f"{name} is queued already"
+    if run.status in ("starting", "running"):
+        pid = f" (process {run.process.pid})" if run.process else ""
+        return f"{name} already has a trainer{pid}; stop it first, or look on with {options.program()} follow"
+    return None
 
 
 def _follow(directories: list[RunDirectory], *, as_json: bool) -> None:

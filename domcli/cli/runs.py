@@ -114,9 +114,9 @@ def _list(view: View, place: str, *, as_json: bool) -> None:
     elif found:
         output.note(f"none of the {len(found)} runs in {view.runs_dir} fits")
     else:
-        output.note(
-            f"no runs yet in {view.runs_dir}; start one with: {options.program()} run pgd-dom-re --quick{place}"
-        )
+        missing = ", which is not there" if place and not view.runs_dir.is_dir() else ""
+        first = f"{options.program()} run pgd-dom-re --quick{place}"
+        output.note(f"no runs yet in {view.runs_dir}{missing}; start one with: {first}")
 
 
 def footer(runs: Sequence[Run], places: Mapping[str, int], *, whole: bool) -> str:
@@ -136,8 +136,8 @@ def _keys(places: Mapping[str, int]) -> dict[SortKey, Callable[[Run], Any]]:
     return {
         SortKey.name: lambda run: _natural(run.directory.name),
         SortKey.state: lambda run: (ORDER.index(run.status), places.get(run.directory.name, 0)),
-        SortKey.best: lambda run: _negative(headline_accuracy(run.state.best)),
-        SortKey.last: lambda run: _negative(headline_accuracy(run.state.last)),
+        SortKey.best: lambda run: _highest(run, headline_accuracy(run.state.best)),
+        SortKey.last: lambda run: _highest(run, headline_accuracy(run.state.last)),
         SortKey.epoch: lambda run: -run.state.epochs_done,
         SortKey.eta: lambda run: run.state.remaining_seconds() if run.status == "running" else None,
         SortKey.device: lambda run: None if run.device is None else _natural(run.device),
@@ -150,8 +150,12 @@ def _sorted(runs: Sequence[Run], key: Callable[[Run], Any], reverse: bool) -> li
     return [run for _, run in known] + [run for value, run in keyed if value is None]
 
 
-def _negative(value: float | None) -> float | None:
-    return None if value is None else -value
+def _highest(run: Run, accuracy: float | None) -> tuple[bool, float] | None:
+    """Return a key that sorts the highest first, PGD accuracies before natural ones: they cannot be compared."""
+    if accuracy is None:
+        return None
+    evaluation = run.settings.get("evaluation")
+    return isinstance(evaluation, dict) and evaluation.get("attack") == "none", -accuracy
 
 
 def _natural(text: str) -> list[tuple[int, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,10 @@ from domcli.errors import DomcliError
 if TYPE_CHECKING:
     from domcli.rundir import RunDirectory
     from domcli.runs import Run
+
+
+USUAL_STATES = {"resume": "stopped", "delete": "failed", "follow": "running"}
+"""A state that makes sense as an example."""
 
 
 class SelectionError(DomcliError):
@@ -31,7 +36,8 @@ def select_runs(
 
     wanted = parse_states(states)
     if not names and wanted is None:
-        raise SelectionError(f"name the runs to {verb}, or choose them by what they are doing, as with --state running")
+        usual = USUAL_STATES.get(verb, "running")
+        raise SelectionError(f"name the runs to {verb}, or choose them by what they are doing, as with --state {usual}")
     folder = options.resolve_runs_dir(runs_dir)
     runs = [read_run(directory, brief=True) for directory in directories(names, folder)]
     if wanted is None:
@@ -57,7 +63,9 @@ def parse_states(states: Sequence[str] | None) -> list[str] | None:
     parts = [part.strip() for entry in states for part in entry.split(",")]
     for part in parts:
         if part not in known:
-            raise SelectionError(f"unknown state {part!r} for --state; it must be one or more of {', '.join(known)}")
+            nearest = difflib.get_close_matches(part, known, 1)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"it must be one or more of {', '.join(known)}"
+            raise SelectionError(f"unknown state {part!r} for --state; {hint}")
     return list(dict.fromkeys(parts))
 
 

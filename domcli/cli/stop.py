@@ -13,6 +13,7 @@ from domcli.errors import DomcliError, ProcessError
 if TYPE_CHECKING:
     from domcli.process import ProcessIdentity
     from domcli.rundir import RunDirectory
+    from domcli.runs import Run
 
 
 def stop(
@@ -26,26 +27,32 @@ def stop(
     """Ask trainers to write a checkpoint and stop, and wait until they have; take runs out of the queue."""
     from domcli.cli.selection import select_runs
 
-    directories = [run.directory for run in select_runs(runs, states, runs_dir, verb="stop")]
+    found = select_runs(runs, states, runs_dir, verb="stop")
     if kill_them:
-        _end_each(directories, _kill)
-    else:
-        # All are asked before any is waited for, so that they write their checkpoints at the same time.
-        asked: list[tuple[RunDirectory, ProcessIdentity]] = []
-        _end_each(directories, lambda directory: _ask(directory, asked))
-        _end_each([directory for directory, _ in asked], lambda directory: _wait(directory, dict(asked)[directory]))
+        _end_each(found, _kill)
+        return
+    # All are asked before any is waited for, so that they write their checkpoints at the same time.
+    asked: dict[str, ProcessIdentity] = {}
+    _end_each(found, lambda directory: _ask(directory, asked), lambda directory: _wait(directory, asked))
 
 
 def kill(runs: options.RunNames = None, states: options.States = None, runs_dir: options.RunsDir = None) -> None:
     """End trainers at once; what they did since their last checkpoints is lost. Takes runs out of the queue."""
     from domcli.cli.selection import select_runs
 
-    _end_each([run.directory for run in select_runs(runs, states, runs_dir, verb="kill")], _kill)
+    _end_each(select_runs(runs, states, runs_dir, verb="kill"), _kill)
 
 
-def _end_each(directories: list[RunDirectory], end: Callable[[RunDirectory], None]) -> None:
-    """End every run that can be ended, then raise what stood in the way of the others."""
-    problems = [problem for directory in directories if (problem := _problem_of(end, directory))]
+def _end_each(found: list[Run], *steps: Callable[[RunDirectory], None]) -> None:
+    """Take every run that is queued or at work through the steps, then raise what stood in the way of any.
+
+    Runs that have ended are in nobody's way as long as there are others: a glob fits them, too.
+    """
+    from domcli.cli.follow import AT_WORK
+
+    live = [run.directory for run in found if run.status in AT_WORK]
+    chosen = live or [run.directory for run in found]
+    problems = [problem for step in steps for directory in chosen if (problem := _problem_of(step, directory))]
     if problems:
         raise ProcessError("\n".join(problems))
 
@@ -58,21 +65,23 @@ def _problem_of(end: Callable[[RunDirectory], None], directory: RunDirectory) ->
     return None
 
 
-def _ask(directory: RunDirectory, asked: list[tuple[RunDirectory, ProcessIdentity]]) -> None:
+def _ask(directory: RunDirectory, asked: dict[str, ProcessIdentity]) -> None:
     from domcli import launch
 
     identity = launch.request_end(directory, launch.request_stop)
     if identity is None:
         _tell_taken_out(directory)
     else:
-        asked.append((directory, identity))
+        asked[str(directory.path)] = identity
 
 
-def _wait(directory: RunDirectory, identity: ProcessIdentity) -> None:
+def _wait(directory: RunDirectory, asked: dict[str, ProcessIdentity]) -> None:
     from domcli import launch
 
-    launch.wait_stopped(directory, identity)
-    _tell_ended(directory, "stopped")
+    identity = asked.get(str(directory.path))
+    if identity is not None:
+        launch.wait_stopped(directory, identity)
+        _tell_ended(directory, "stopped")
 
 
 def _kill(directory: RunDirectory) -> None:

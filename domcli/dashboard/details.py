@@ -10,6 +10,7 @@ from typing import Any
 from domcli import presets
 from domcli.compare.groups import shown_value
 from domcli.compare.records import flatten
+from domcli.dashboard import words
 from domcli.dashboard.model import Changed, Detail
 from domcli.errors import DomcliError
 from domcli.runs import Run
@@ -60,7 +61,7 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 def _printable(line: str) -> str:
     last = line.rstrip("\r").rpartition("\r")[2].expandtabs()
-    return last if last.isprintable() else "".join(one if one.isprintable() else " " for one in last)
+    return words.printable(last)
 
 
 def _changed(run: Run, quick: bool) -> tuple[Changed, ...] | None:

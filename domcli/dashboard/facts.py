@@ -36,8 +36,9 @@ ENVIRONMENT = (
     ("domcli", "domcli"),
     ("git_commit", "commit"),
 )
-LABEL = 10
-FEWEST_COLUMNS = 20
+LABEL, EPOCH = 10, 6
+NARROWEST_NUMBER = 7
+FEWEST_COLUMNS, USUAL_COLUMNS = 20, 36
 
 
 def overview(one: Listed, run: Run, detail: Detail | None, width: int, paper: float | None = None) -> Content:
@@ -46,7 +47,12 @@ def overview(one: Listed, run: Run, detail: Detail | None, width: int, paper: fl
     `paper` is the paper's best accuracy for these settings, of the kind that the run's best is chosen on.
     """
     width = max(FEWEST_COLUMNS, width)
-    lines = [*_state(one, width), *_findings(one.findings, width), *_accuracies(run, paper), *_patterns(run)]
+    lines = [
+        *_state(one, width),
+        *_findings(one.findings, width),
+        *_accuracies(run, paper, width),
+        *_patterns(run, width),
+    ]
     if detail is not None:
         lines += [*_checkpoints(run, detail, width), *_environment(run, detail, width)]
     return Content("\n").join(lines)
@@ -127,23 +133,28 @@ def _pace(run: Run) -> Iterator[tuple[str, str]]:
         yield f"   {run.device}", "$quiet"
 
 
-def _accuracies(run: Run, paper: float | None) -> Iterator[Content]:
+def _accuracies(run: Run, paper: float | None, width: int) -> Iterator[Content]:
     best, last = run.state.best, run.state.last
     if last is None:
         return
-    columns = [("natural", "natural_accuracy"), ("PGD", "pgd_accuracy"), ("one-step", "one_step_accuracy")]
+    columns = [("natural", "natural_accuracy"), ("PGD", "pgd_accuracy"), ("1-step", "one_step_accuracy")]
     shown = [(name, field) for name, field in columns if getattr(last.test, field) is not None]
-    yield Content.styled(" " * LABEL + "".join(f"{name:>8}" for name, _ in shown) + "  epoch", "$quiet")
+    room = (width - LABEL - EPOCH) // len(shown)
+    epochs = room >= NARROWEST_NUMBER
+    cell = min(8, room if epochs else (width - LABEL) // len(shown))
+    title = " " * LABEL + "".join(f"{name:>{cell}}" for name, _ in shown)
+    yield Content.styled(title + (f"{'epoch':>{EPOCH}}" if epochs else ""), "$quiet")
     for label, epoch in (("best", best), ("last", last)):
         if epoch is not None:
-            values = "".join(f"{words.percent(getattr(epoch.test, field), 2):>8}" for _, field in shown)
-            yield Content.assemble((f"{label:<{LABEL}}", "$quiet"), (values, "bold"), (f"{epoch.epoch:>7}", "$quiet"))
+            values = "".join(f"{words.percent(getattr(epoch.test, field), 2):>{cell}}" for _, field in shown)
+            number = f"{epoch.epoch:>{EPOCH}}" if epochs else ""
+            yield Content.assemble((f"{label:<{LABEL}}", "$quiet"), (values, "bold"), (number, "$quiet"))
     if best is not None and best.test is not None and last.test is not None:
-        gaps = [_gap(best, last, field) for _, field in shown]
-        yield Content.assemble((f"{'best−last':<{LABEL}}", "$quiet"), "".join(f"{gap:>8}" for gap in gaps))
+        gaps = "".join(f"{_gap(best, last, field):>{cell}}" for _, field in shown)
+        yield Content.assemble((f"{'best−last':<{LABEL}}", "$quiet"), gaps)
     if paper is not None:
         place = 1 if words.attack_name(run) != "natural" and len(shown) > 1 else 0
-        cells = " " * (8 * place) + f"{words.percent(paper, 2):>8}"
+        cells = " " * (cell * place) + f"{words.percent(paper, 2):>{cell}}"
         yield Content.assemble((f"{'paper':<{LABEL}}", "$quiet"), cells)
     yield Content("")
 
@@ -153,12 +164,13 @@ def _gap(best: EpochEnd, last: EpochEnd, field: str) -> str:
     return words.MISSING if high is None or low is None else f"{100 * (high - low):+.2f}"
 
 
-def _patterns(run: Run) -> Iterator[Content]:
+def _patterns(run: Run, width: int) -> Iterator[Content]:
     records = [epoch.memorization for epoch in run.state.epochs if epoch.memorization is not None]
     if not records:
         return
     found, size = records[-1], run.state.started.train_size if run.state.started else None
-    share = f"  {100 * found.high_confidence / size:.0f} % of {size:,}" if size else ""
+    share = f"  {100 * found.high_confidence / size:.0f} %" if size else ""
+    share += f" of {size:,}" if size and width >= USUAL_COLUMNS else ""
     yield _title("memorized patterns")
     yield from _pair("high conf.", Content.assemble((words.count(found.high_confidence), "bold"), (share, "$quiet")))
     for label, value in (("original", found.original), ("transform.", found.transformed)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -9,9 +10,13 @@ from dataclasses import replace
 
 from domcli.dashboard.grouping import Group, group_of
 from domcli.dashboard.model import NO_FINDINGS, Listed
+from domcli.errors import DomcliError
+from domcli.events import AnyEvent
 from domcli.overfitting import Finding, context_of, watch
 from domcli.rundir import RunDirectory
-from domcli.runs import Run, RunReader, read_run
+from domcli.runs import Run, RunReader
+from domcli.runstate import fold
+from domcli.stream import EventReader
 
 SETTLED_SECONDS = 2.0
 """A directory that changed no longer ago may change again without its time stamp showing it."""
@@ -63,7 +68,15 @@ class Followed:
         """Find overfitting in a run that is not held whole, if that was not done yet; return whether it was read."""
         if self.run is None or self.whole or self._watched == _epochs_of(self.run) or not self.run.state.epochs_done:
             return False
-        self._watch(read_run(self.directory))
+        # Findings rest on the epochs alone, and most of a stream is progress.
+        stream = EventReader(self.directory.events, skim=True)
+        events: list[AnyEvent] = []
+        try:
+            events = stream.read()
+        except DomcliError:
+            with contextlib.suppress(DomcliError):
+                events = stream.read()  # what stands around the damaged line
+        self._watch(replace(self.run, state=fold(events)))
         self._watched = _epochs_of(self.run)
         return True
 

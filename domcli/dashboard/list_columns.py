@@ -80,6 +80,7 @@ def cells(row: Row, columns: Sequence[Column]) -> list[list[Piece]]:
 
 def shortened(text: str, width: int) -> str:
     """Leave out the middle of a text that is too long: its end tells seeds apart."""
+    text = words.printable(text)
     if len(text) <= width:
         return text
     text = re.sub(r"-seed(\d+)", r" s\1", text)

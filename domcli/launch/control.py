@@ -225,7 +225,7 @@ def record_exit(run: RunDirectory, pid: int, code: int) -> None:
 def _signal(run: RunDirectory, number: signal.Signals) -> ProcessIdentity:
     identity = run.read_process()
     if identity is None:
-        raise ProcessError(f"{run.name} has not been launched: there is no trainer to stop")
+        raise ProcessError(f"{run.name} has no trainer to stop: it is {read_run(run).status}")
     if process.liveness(identity) == "elsewhere":
         raise ProcessError(f"{run.name} was launched on {identity.host}: stop it there")
     if not process.signal(identity, number):

@@ -61,6 +61,11 @@ class Driver:
         region = self.list.region
         return next(line for line in (one[region.x : region.right] for one in self.lines()) if name in line)
 
+    @property
+    def notes(self) -> list[str]:
+        """The notifications that are shown."""
+        return [note.message for note in self.app._notifications]
+
     def detail(self) -> str:
         return str(self.main.query_one("#detail-text", Static).content)
 

@@ -179,9 +179,9 @@ def test_what_cannot_be_done_is_a_sentence_not_a_crash(cli: CommandLine) -> None
 
     async def act(driver: Driver) -> None:
         await driver.press("r")
-        await driver.until(lambda: "train.epochs is 0; it must be at least 1" in driver.text())
+        await driver.until(lambda: any("train.epochs is 0; it must be at least 1" in note for note in driver.notes))
 
-    drive(act, size=(200, 45))
+    drive(act)
 
 
 def test_killing_asks_and_ends_the_trainer(cli: CommandLine) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -13,6 +14,7 @@ import msgspec
 import psutil
 import pytest
 from conftest import supervisors
+from terminal import Terminal
 
 from domcli import process, rundir
 from domcli.rundir import RunDirectory
@@ -231,3 +233,62 @@ def test_a_queue_that_nobody_can_advance_says_so(cli):
     command.send_signal(signal.SIGINT)
     command.communicate(timeout=60)
     assert command.returncode == 130
+
+
+def test_a_trainer_killed_before_it_began_again_is_lost(cli, tmp_path, until):
+    command = cli.begin("run", "pgd-dom-re", *SHORT, scenario="wait")
+    (run,) = wait_for_runs(tmp_path, until, 1)
+    until(lambda: read_run(run).state.epochs)
+    assert cli("stop", "pgd").returncode == 0
+    command.communicate(timeout=60)
+    assert cli("resume", "pgd", "--detach", scenario="load").returncode == 0
+    until(lambda: read_run(run).status == "starting" and "downloading" in run.log.read_text())
+    os.kill(run.read_process().pid, signal.SIGKILL)
+    until(lambda: read_run(run).ticket is None)
+    (shown,) = cli.json("runs", "--json")
+    assert (shown["state"], shown["exit_code"]) == ("lost", -signal.SIGKILL)
+    assert cli("retry", scenario="finish").returncode == 0
+
+
+def wait_for_runs(folder: Path, until, count: int) -> list[RunDirectory]:
+    until(lambda: len(rundir.list_runs(folder / "runs")) == count)
+    return rundir.list_runs(folder / "runs")
+
+
+@pytest.mark.parametrize(("command", "word"), [("stop", "stopped"), ("kill", "killed")])
+def test_a_glob_passes_over_what_has_ended(cli, tmp_path, until, command, word):
+    assert cli("run", "pgd-dom-re", *SHORT, "--name", "done", scenario="finish").returncode == 0
+    cli("run", "pgd-dom-re", *SHORT, "--seeds", "0,1", "--detach", scenario="wait")
+    first = RunDirectory(tmp_path / "runs" / "pgd-dom-re-seed0")
+    until(lambda: read_run(first).state.epochs)
+    done = cli(command, "*")
+    assert done.returncode == 0
+    assert f"pgd-dom-re-seed0 was {word}" in done.stderr
+    assert "pgd-dom-re-seed1 was taken out of the queue" in done.stderr
+    assert "error" not in done.stderr
+    refused = cli(command, "done")
+    assert refused.returncode == 2
+    assert refused.stderr == "error: done has no trainer to stop: it is finished\n"
+
+
+def test_resume_goes_on_with_what_can_and_says_what_cannot(cli, until):
+    cli("run", "pgd-dom-re", *SHORT, "--name", "a-broken", scenario="die")
+    cli("run", "pgd-dom-re", *SHORT, "--name", "a-done", scenario="finish")
+    done = cli("resume", "a-*", scenario="finish")
+    assert done.returncode == 0
+    assert "left out: a-done is finished: there is nothing left to resume" in done.stderr
+    assert "a-broken: finished after 4 of 4 epochs" in done.stdout
+
+
+@pytest.mark.parametrize("columns", [64, 100, 140])
+def test_the_runs_at_work_fit_the_terminal(cli, columns):
+    cli.play("slow")
+    terminal = Terminal(cli.command("run", *SIX, "--quick"), columns=columns)
+    terminal.wait_for(r"natural-dom-re-quick-seed2")
+    terminal.wait_for(r"dom-re-quick-seed0 +1/4 +ETA 0:00:0\d +31\.00 %")
+    lines = [line for line in terminal.text.splitlines() if "seed0" in line and "ETA" in line]
+    assert max(map(len, lines)) <= columns
+    assert ("━" in lines[-1], "201 HC" in lines[-1]) == (columns > 64, columns > 100)
+    terminal.press(b"\x1c")
+    assert terminal.end() == 0
+    assert re.search(r"\d runs go on in the background", terminal.text)

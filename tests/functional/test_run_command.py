@@ -114,10 +114,10 @@ def test_every_preset_is_checked_before_the_first_is_run(cli, tmp_path):
         (["nonsense"], "unknown preset 'nonsense'"),
         (["pgd-dom-re", "--set", "train.epoch=3"], "did you mean train.epochs"),
         (["pgd-dom-re", "--set", "attack.epsilon=-1"], "attack.epsilon"),
-        (["pgd-dom-re", "--seeds", "0,one"], "--seeds 0,one"),
-        (["pgd-dom-re", "--seeds", "-1"], "--seeds -1"),
+        (["pgd-dom-re", "--seeds", "0,one"], "--seeds '0,one'"),
+        (["pgd-dom-re", "--seeds", "-1"], "--seeds '-1'"),
         (["pgd-dom-re", "--seeds", "1,0,1"], "1 is there more than once"),
-        (["pgd-dom-re", "--seeds", "3-1"], "--seeds 3-1"),
+        (["pgd-dom-re", "--seeds", "3-1"], "--seeds '3-1'"),
         (["pgd-dom-re", "--seeds", "0-100000"], "100,001 seeds; give 1,000 at the most"),
         (["pgd-dom-re", "pgd-dom-re", "natural-dom-re", "--name", "x"], "--name names the runs of one preset"),
         (["pgd-zzz*"], "no preset fits 'pgd-zzz*'"),
@@ -272,7 +272,7 @@ def test_a_finished_run_is_not_resumed(cli):
 
 def test_a_refused_resume_keeps_the_run(cli, run):
     cli("run", *SHORT, scenario="die")
-    done = cli("resume", NAME, "--device", "cuda", scenario="refuse")
+    done = cli("resume", NAME, scenario="refuse")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == "error: no CUDA device on this machine"
     assert len(read_run(run).state.epochs) == 1

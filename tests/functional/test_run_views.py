@@ -38,6 +38,7 @@ def test_an_empty_folder_teaches(cli):
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == "no runs yet in runs; start one with: domcli run pgd-dom-re --quick\n"
     assert cli.json("runs", "--json") == []
+    assert "no runs yet in there, which is not there; start one" in cli("runs", "--runs-dir", "there").stderr
 
 
 @pytest.mark.usefixtures("queued")
@@ -83,6 +84,7 @@ def test_runs_lists_state_progress_and_accuracies(cli, finished, until):
         "cause": None,
         "reason": None,
         "problem": None,
+        "findings": [],
     }
 
 
@@ -143,7 +145,7 @@ def test_a_run_that_is_not_there_is_one_sentence(cli, command):
 def test_stop_without_a_trainer_is_one_sentence(cli):
     assert cli("stop", NAME).stderr == f"error: {NAME} has no trainer to stop: it is finished\n"
     make("forgotten", "lost").process.unlink()
-    assert "has not been launched" in cli("stop", "forgotten").stderr
+    assert "has no trainer to stop: it is lost" in cli("stop", "forgotten").stderr
 
 
 @pytest.mark.parametrize(

@@ -221,11 +221,11 @@ def test_a_process_that_is_stopped_or_killed_keeps_what_it_found(run: RunDirecto
     try:
         wait_for_attack(process)
         refused = start(folder)
-        said = [evaluations.decode(line) for line in refused.communicate(timeout=60)[0].splitlines()]
+        said = [evaluations.decode(line) for line in refused.communicate(timeout=240)[0].splitlines()]
         assert refused.returncode == 2
         assert said == [evaluations.Refusal(f"another process is at work on this evaluation ({folder})")]
         process.send_signal(number)
-        assert process.wait(timeout=60) == (3 if number == signal.SIGTERM else -9)
+        assert process.wait(timeout=240) == (3 if number == signal.SIGTERM else -9)
     finally:
         process.kill()
         process.communicate()
@@ -240,7 +240,7 @@ def test_a_process_that_nobody_listens_to_any_more_stops(run: RunDirectory) -> N
         wait_for_attack(process)
         assert process.stdout is not None
         process.stdout.close()
-        assert process.wait(timeout=60) == 3
+        assert process.wait(timeout=240) == 3
     finally:
         process.kill()
         process.wait()
@@ -251,7 +251,7 @@ def test_a_checkpoint_that_changes_before_it_is_read_is_refused(run: RunDirector
     folder = evaluations.prepare(run, asked)
     run.checkpoint("last").write_bytes(run.checkpoint("best").read_bytes())
     process = start(folder)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=240)
     assert process.returncode == 2
     (said,) = [json.loads(line) for line in out.splitlines()]
     assert "has been replaced since its evaluation was asked for" in said["reason"]
@@ -268,7 +268,7 @@ sys.exit(__main__.main(sys.argv[1:]))
 def test_a_failure_is_a_sentence_and_its_traceback_goes_to_stderr(run: RunDirectory) -> None:
     folder = evaluations.prepare(run, assessed.plan(run))
     command = [sys.executable, "-c", BROKEN, str(folder), "--device", "cpu"]
-    done = subprocess.run(command, capture_output=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=240, check=False)
     assert done.returncode == 1
     said = evaluations.decode(done.stdout.splitlines()[-1])
     assert said == evaluations.Refusal("TypeError: 'NoneType' object is not callable")

@@ -20,28 +20,30 @@ from domcli.trainer.assess.batches import FittingNetwork
 from domcli.trainer.stop import StopRequested
 
 STAGES = ["clean", "apgd-ce", "apgd-t", "fab-t", "square"]
-BATCH = 16
+IMAGES, BATCH, TARGETS = 20, 8, 2
 CPU = torch.device("cpu")
 
 
 class Brief(pyautoattack.AutoAttack):  # type: ignore[misc]
-    """The package's suite with few steps and queries."""
+    """The package's suite with few steps, targets and queries."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.apgd.n_iter = self.apgd_targeted.n_iter = self.fab.n_iter = 5
-        self.square.n_queries = 40
+        self.apgd.n_iter = self.apgd_targeted.n_iter = self.fab.n_iter = 4
+        self.apgd_targeted.n_target_classes = self.fab.n_target_classes = TARGETS
+        self.square.n_queries = 20
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     monkeypatch.setattr(pyautoattack, "AutoAttack", Brief)
+    monkeypatch.setattr(autoattack, "MOST_TARGETS", TARGETS)
     return assessed.trained(tmp_path)
 
 
-def brief_plan(run: RunDirectory, norm: evaluations.Norm = "linf", **asked: Any) -> Plan:
+def brief_plan(run: RunDirectory, norm: evaluations.Norm = "linf") -> Plan:
     epsilon = 3.0 if norm == "linf" else 20.0
-    asked_for = assessed.plan(run, attack="autoattack", norm=norm, epsilon=epsilon, **asked)
+    asked_for = assessed.plan(run, attack="autoattack", norm=norm, epsilon=epsilon, images=IMAGES)
     return msgspec.structs.replace(asked_for, batch=BATCH)
 
 
@@ -69,28 +71,46 @@ def test_it_fools_the_images_that_the_package_called_directly_fools(run: RunDire
     asked = brief_plan(run, norm)
     found = assessed.evaluate(run, asked)
     classifier, images, labels = assessed.network(run)
+    places = list(assessed.correct(run, asked, "clean"))
     suite = Brief(classifier, norm=autoattack.NORMS[norm], eps=asked.epsilon / 255, seed=asked.seed)
-    _, classes = suite.run_standard_evaluation(images, labels, batch_size=BATCH)
+    _, classes = suite.run_standard_evaluation(images[places], labels[places], batch_size=BATCH)
     survivors = [place for place, correct in assessed.correct(run, asked, "square").items() if correct]
-    assert survivors == (classes == labels).nonzero().flatten().tolist()
-    assert found.accuracy == len(survivors) / 40 < found.natural_accuracy
+    assert survivors == [place for place, same in zip(places, classes == labels[places], strict=True) if same]
+    assert found.accuracy == len(survivors) / IMAGES < found.natural_accuracy
     assert list(found.stages) == STAGES
     left = list(found.stages.values())
     assert left == sorted(left, reverse=True)
 
 
+def test_its_perturbations_are_those_of_the_package_to_the_last_bit(run: RunDirectory) -> None:
+    classifier, images, labels = assessed.network(run)
+    kept = (classifier(images).argmax(1) == labels).nonzero().flatten()[:BATCH]
+    asked = msgspec.structs.replace(brief_plan(run), epsilon=6.0, seed=5)
+    suite = Brief(classifier, eps=6 / 255, seed=5)
+    for stage in autoattack.stages(FittingNetwork(classifier, 40), asked, 10, CPU):
+        attack: Any = stage.still_correct._attack  # type: ignore[attr-defined]
+        perturb, seen = attack.perturb, []
+        attack.perturb = lambda x, y, of=perturb, seen=seen: seen.append(of(x, y)) or seen[-1]
+        correct = stage.still_correct(images[kept], labels[kept], kept.tolist())
+        suite.attacks_to_run = [stage.name]
+        expected, _ = suite.run_standard_evaluation(images[kept], labels[kept], batch_size=BATCH)
+        assert not correct.all(), stage.name
+        assert torch.equal(seen[0][~correct], expected[~correct]), stage.name
+
+
 def test_each_attack_sees_only_images_that_are_still_correct(run: RunDirectory) -> None:
     asked = brief_plan(run)
     assessed.evaluate(run, asked)
-    left = set(range(40))
+    left = set(assessed.correct(run, asked, "clean"))
+    assert len(left) == IMAGES
     for stage in STAGES:
         correct = assessed.correct(run, asked, stage)
         assert set(correct) == left
         left = {place for place in left if correct[place]}
 
 
-def test_it_is_at_least_as_strong_as_pgd(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
-    weak = assessed.evaluate(run, assessed.plan(run, epsilon=3, alpha=0.75, steps=20))
+def test_it_is_at_least_as_strong_as_pgd(run: RunDirectory) -> None:
+    weak = assessed.evaluate(run, assessed.plan(run, epsilon=3, alpha=0.75, steps=20, images=IMAGES))
     assert assessed.evaluate(run, brief_plan(run)).accuracy <= weak.accuracy
 
 
@@ -112,11 +132,12 @@ def test_smaller_memory_and_a_break_change_nothing(
     assert assessed.evaluate(run, asked).stages == undisturbed.stages
 
 
-def test_few_classes_are_attacked_towards_all_others(run: RunDirectory) -> None:
+def test_few_classes_are_attacked_towards_all_others(tmp_path: Path) -> None:
+    run = assessed.trained(tmp_path)
     classifier, _, _ = assessed.network(run)
     network = FittingNetwork(classifier, 40)
     stages = autoattack.stages(network, brief_plan(run), 5, CPU)
-    targeted: Any = stages[1].still_correct
-    assert targeted._attack.n_target_classes == 4
+    targeted: list[Any] = [stage.still_correct for stage in stages[1:3]]
+    assert [one._attack.n_target_classes for one in targeted] == [4, 4]
     with pytest.raises(DataError, match="at least 4 classes, and this data set has 3"):
         autoattack.stages(network, brief_plan(run), 3, CPU)

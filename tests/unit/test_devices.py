@@ -69,7 +69,8 @@ def test_a_slice_of_a_gpu_goes_by_its_id():
     assert device == Device("cuda:MIG-12", "MIG-12")
 
 
-def test_without_a_driver_torch_decides():
+def test_where_the_driver_shows_no_gpu_torch_decides(monkeypatch):
+    monkeypatch.setattr(devices, "_has_other_gpu", lambda: True)
     assert devices.choose("auto", [], {}) == (CPU,)
     assert devices.choose("cuda", [], {}) == (Device("cuda"),)
     assert devices.choose("cuda:1", [], {}) == (Device("cuda:1"),)
@@ -79,6 +80,14 @@ def test_without_a_driver_torch_decides():
 def test_a_name_that_is_none_is_refused(wanted):
     with pytest.raises(DeviceError, match="unknown device"):
         names(wanted)
+
+
+def test_without_any_gpu_none_is_passed_on(monkeypatch):
+    monkeypatch.setattr(devices, "_has_other_gpu", lambda: False)
+    assert devices.choose("auto", [], {}) == (CPU,)
+    for wanted in ("cuda", "cuda:1", "cuda:0,cpu"):
+        with pytest.raises(DeviceError, match=f"'{wanted}' is not available: no GPU is found on this machine"):
+            devices.choose(wanted, [], {})
 
 
 def test_a_gpu_that_is_not_there_is_refused_with_those_that_are():

@@ -249,7 +249,7 @@ def test_a_trainer_that_does_not_stop_is_told(run):
 
 
 def test_a_run_that_was_never_launched_cannot_be_stopped(run):
-    with pytest.raises(ProcessError, match="has not been launched"):
+    with pytest.raises(ProcessError, match="has no trainer to stop: it is lost"):
         launch.stop(run)
 
 

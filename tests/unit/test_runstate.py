@@ -186,7 +186,7 @@ def test_a_closing_event_after_the_launch_decides(closing: str, process: Process
 
 @pytest.mark.parametrize(("closing", "process"), list(product(CLOSINGS, PROCESSES)))
 def test_a_closing_event_before_the_launch_is_an_earlier_trainers(closing: str, process: Process) -> None:
-    expected = "starting" if process in ("alive", "elsewhere") else closing
+    expected = {"alive": "starting", "elsewhere": "starting", "gone": "lost", "none": closing}[process]
     assert status(state_of(20.0, closing), process, launched=60.0) == expected
 
 

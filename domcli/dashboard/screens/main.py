@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
@@ -17,12 +20,15 @@ from domcli.dashboard.messages import ReadingFailed, SnapshotRead, Steered, Syst
 from domcli.dashboard.model import Listed, Snapshot, Wanted
 from domcli.dashboard.palette import palette_for
 from domcli.dashboard.screens.steer import SteerActions
+from domcli.dashboard.shown import Shown
 from domcli.dashboard.widgets.chart_actions import ChartActions
 from domcli.dashboard.widgets.charts import ChartGrid
 from domcli.dashboard.widgets.detail import DetailPanel, Tab
 from domcli.dashboard.widgets.header import HeaderLine
 from domcli.dashboard.widgets.run_list import RunList
 from domcli.dashboard.widgets.runs import RunsPanel
+from domcli.rundir import RunDirectory
+from domcli.runs import Run
 
 if TYPE_CHECKING:
     from domcli.dashboard.app import DomcliApp
@@ -30,6 +36,9 @@ if TYPE_CHECKING:
 Panel = Literal["runs", "charts", "detail"]
 PANELS: tuple[Panel, ...] = ("runs", "charts", "detail")
 TWO_COLUMNS, THREE_COLUMNS, USUAL, WIDE = 80, 120, 144, 200
+CHART_SECONDS = 1.0
+"""Between two drawings of the charts while only the progress within an epoch changes."""
+EMPTY = Run(RunDirectory(Path()))
 LOW = 30
 """With fewer rows, less than three columns are one."""
 LIST_KEYS = {"up", "down", "left", "right", "home", "end"}
@@ -49,6 +58,8 @@ class MainScreen(SteerActions, Screen[None]):
     """List, charts and detail side by side, or one at a time."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "panel(1)", "panel", tooltip="Go to the next panel"),
+        Binding("question_mark", "help", "help", key_display="?", tooltip="Explain this screen"),
         *SteerActions.KEYS,
         Binding("slash", "filter", "filter", key_display="/", tooltip="Filter the runs as you type"),
         Binding("g", "group", "group", tooltip="Group the runs by setting, or list each"),
@@ -58,10 +69,8 @@ class MainScreen(SteerActions, Screen[None]):
         Binding("v", "tab('overview')", "overview", show=False, tooltip="Detail: overview"),
         Binding("s", "tab('settings')", "settings", show=False, tooltip="Detail: settings and what differs"),
         Binding("l", "tab('log')", "log", show=False, tooltip="Detail: end of the log; again: all of it"),
-        Binding("tab", "panel(1)", "panel", show=True, tooltip="Go to the next panel"),
         Binding("shift+tab", "panel(-1)", "panel before", show=False),
         Binding("escape", "back", "back", show=False),
-        Binding("question_mark", "help", "help", key_display="?", tooltip="Explain this screen"),
         Binding("q", "app.quit", "quit", tooltip="Leave; the runs go on"),
     ]
     AUTO_FOCUS = "#run-list"
@@ -75,6 +84,7 @@ class MainScreen(SteerActions, Screen[None]):
         self.panel: Panel = "runs"
         self._go_to: str | None = None
         self._able: tuple[bool, ...] = ()
+        self._charted: tuple[list[object], float] = ([], 0.0)
 
     def compose(self) -> ComposeResult:
         yield HeaderLine(self.runs_dir)
@@ -230,6 +240,15 @@ class MainScreen(SteerActions, Screen[None]):
         for panel in PANELS:
             self.set_class(panel == self.panel, f"-{panel}")
 
+    def _is_due(self, shown: Sequence[Shown]) -> bool:
+        """Tell whether to draw the charts: at once for anything but the progress within an epoch."""
+        content: list[object] = [(one.run.state.epochs, one.run.status, replace(one, run=EMPTY)) for one in shown]
+        now = time.monotonic()
+        if content == self._charted[0] and now - self._charted[1] < CHART_SECONDS:
+            return False
+        self._charted = (content, now)
+        return True
+
     def _colour(self, name: str) -> str:
         """Return the colour of a marked run as styles of text name it."""
         colour = palette_for(self.app).run_colour(self.marks[name])
@@ -252,7 +271,7 @@ class MainScreen(SteerActions, Screen[None]):
         row, one, snapshot = self.query_one(RunsPanel).row, self.under_cursor, self.snapshot
         colours = selection.chosen(row, self.marks)
         shown = selection.shown(colours, snapshot)
-        if shown or not colours:
+        if (shown or not colours) and self._is_due(shown):
             self.query_one(ChartGrid).show(shown)
         marked = [(listed, self._colour(listed.name)) for listed in self.marked]
         run = None if one is None else snapshot.whole.get(one.name, one.run)

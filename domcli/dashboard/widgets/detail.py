@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
+from textual.markup import escape
 from textual.message import Message
 from textual.widgets import Digits, Label, Static
 
@@ -107,7 +108,7 @@ class DetailPanel(Vertical):
         other = (one and one.name) != (self._one and self._one.name)
         self._one, self._run, self._marked, self._paper = one, run, marked, paper
         self._detail = detail if one is not None and detail is not None and detail.name == one.name else None
-        self.border_title = one.name if one is not None else ""
+        self.border_title = escape(words.printable(one.name)) if one is not None else ""
         self._refresh_text()
         if other:
             self.query_one("#detail-scroll").scroll_home(animate=False)
@@ -159,7 +160,7 @@ class DetailPanel(Vertical):
 
     def _text(self) -> Content:
         one, run = self._one, self._run
-        width = self.content_size.width - 1  # beside the scrollbar
+        width = self.content_size.width - 2  # beside the scrollbar
         if one is None or run is None:
             return Content("")
         if self.tab == "settings":
@@ -176,8 +177,13 @@ class DetailPanel(Vertical):
         now, best = headline_accuracy(run.state.last), headline_accuracy(run.state.best)
         name = words.attack_name(run)
         at = f"best @ {run.state.best.epoch}" if run.state.best else "best"
-        gap = "" if now is None or best is None else f"{100 * (now - best):.1f}"
+        gap = "" if now is None or best is None else _gap(100 * (now - best))
         self.query_one("#number-now", Number).show(words.percent(now), f"{name} now")
         self.query_one("#number-best", Number).show(words.percent(best), at)
         self.query_one("#number-gap", Number).show(gap, "last − best")
         return True
+
+
+def _gap(points: float) -> str:
+    """Return a difference with at most two digits and a sign: more would not fit."""
+    return f"{points:.1f}" if abs(points) < 9.95 else f"{points:.0f}"

@@ -1,13 +1,13 @@
 """AutoAttack, standard version (Croce and Hein, 2020), as the package `pyautoattack` computes it.
 
-The package's own loop over attacks and batches is not used: it keeps nothing of a batch until an attack is through with
-all, and says nothing of where it is. The stages here are its attacks with its parameters, on the same batches, each
-begun from the same seed, so they find the same (docs/autoattack.md).
+The package's own loop over attacks and batches is not used: broken off in an attack, it begins that attack again, on
+other batches than before, and meanwhile it does not say where it is. The stages here are its attacks with its
+parameters, on the batches of a run without a break, each begun from the same seed: they find the same
+(docs/autoattack.md).
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,8 +32,9 @@ def stages(network: FittingNetwork, plan: Plan, classes: int, device: torch.devi
             f"AutoAttack's targeted loss needs at least {LEAST_CLASSES} classes, and this data set has {classes}; "
             "use --attack pgd with many steps and restarts"
         )
-    package = importlib.import_module("pyautoattack")
-    suite = package.AutoAttack(
+    import pyautoattack
+
+    suite = pyautoattack.AutoAttack(
         network, norm=NORMS[plan.norm], eps=plan.epsilon / 255, seed=plan.seed, version="standard", device=device
     )
     targets = min(MOST_TARGETS, classes - 1)

@@ -1,0 +1,93 @@
+"""The dashboard in a browser: what a client gets that has the address, and one that has not."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import socket
+
+import aiohttp
+import pytest
+import recorded
+from conftest import CommandLine
+
+from domcli.dashboard.web import ServingError, serve
+
+PATIENCE = 60.0
+ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[$ ]?[A-Za-z]|\].*?\x07)")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    assert isinstance(port, int)
+    return port
+
+
+def session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True), timeout=aiohttp.ClientTimeout(PATIENCE))
+
+
+async def screen_of(client: aiohttp.ClientSession, url: str, wanted: str) -> str:
+    """Return what the terminal in the browser is sent until the wanted text has come."""
+    text = ""
+    async with client.ws_connect(url) as socket_:
+        while wanted not in text:
+            message = await socket_.receive(PATIENCE)
+            assert message.type is aiohttp.WSMsgType.BINARY, f"{wanted} did not come: {text[-2000:]}"
+            text = ESCAPES.sub("", text + message.data.decode())
+    return text
+
+
+def test_a_browser_gets_a_page_and_the_dashboard_in_it(cli: CommandLine) -> None:
+    recorded.make("one")
+    port = free_port()
+    server = cli.begin("dashboard", "--web", "--port", str(port), "--replay", "one")
+    try:
+        assert server.stderr is not None
+        line = server.stderr.readline()
+        address = re.search(rf"http://127\.0\.0\.1:{port}/\?key=[\w-]+", line)
+        assert address, line
+        assert "read-only" in line
+        page, socket_ = f"http://127.0.0.1:{port}/", f"ws://127.0.0.1:{port}/ws?width=150&height=40"
+
+        async def browse() -> str:
+            async with session() as client:
+                async with client.get(address[0]) as answer:
+                    text = await answer.text()
+                    assert answer.status == 200
+                    assert f"ws://127.0.0.1:{port}/ws" in text
+                async with client.get(page) as answer:
+                    assert answer.status == 200
+                return await screen_of(client, socket_, "running")
+
+        async def intrude() -> list[int]:
+            async with session() as client:
+                statuses = []
+                for url in (page, f"{page}?key=wrong", f"{page}static/js/textual.js"):
+                    async with client.get(url) as answer:
+                        statuses.append(answer.status)
+                with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                    await client.ws_connect(socket_)
+                return [*statuses, refused.value.status]
+
+        assert "▶ one" in asyncio.run(browse())
+        assert asyncio.run(intrude()) == [403] * 4
+    finally:
+        server.send_signal(signal.SIGINT)
+        assert server.wait(PATIENCE) == 0
+
+
+def test_it_listens_on_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, object] = {}
+    monkeypatch.setattr("domcli.dashboard.web.web.run_app", lambda app, **options: (app.close(), asked.update(options)))
+    serve(["true"], 8123, lambda _: None)
+    assert (asked["host"], asked["port"]) == ("127.0.0.1", 8123)
+
+
+def test_a_port_that_is_taken_is_said_in_a_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(ServingError, match=f"port {port}: .*; choose another with --port"):
+            serve(["true"], port, lambda _: None)

@@ -1,0 +1,145 @@
+"""Setting up runs: orders and their commands, seeds, values that are checked; words, groups, themes."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+from dashboard_runs import epoch, listed
+
+from domcli.dashboard import themes, words
+from domcli.dashboard.details import tail
+from domcli.dashboard.grouping import group_of, titles
+from domcli.dashboard.settings_form import Form, choices, describe
+from domcli.dashboard.steering import Order, parse_seeds
+from domcli.dashboard.widgets.header import gpu_texts
+from domcli.devices import Gpu, GpuProcess
+from domcli.errors import SettingsError
+from domcli.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"), [("", []), (" ", []), ("3", [3]), ("0,1, 2", [0, 1, 2]), ("0-2,7", [0, 1, 2, 7])]
+)
+def test_seeds_are_lists_and_ranges(text: str, seeds: list[int]) -> None:
+    assert parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("1,x", "whole numbers"), ("4-1", "whole numbers"), ("1,1", "more than once")]
+)
+def test_other_seeds_are_a_sentence(text: str, says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        parse_seeds(text)
+
+
+def test_the_command_is_that_of_the_command_line() -> None:
+    order = Order("fgsm-dom-re", ("train.epochs=3", "data.root=my images"), "0, 1", True, "cuda:0", "mine")
+    assert shlex.split(order.command(Path("/elsewhere"))) == [
+        *("domcli", "run", "fgsm-dom-re", "--quick", "--seeds", "0,1", "--set", "train.epochs=3"),
+        *(
+            "--set",
+            "data.root=my images",
+            "--device",
+            "cuda:0",
+            "--name",
+            "mine",
+            "--runs-dir",
+            "/elsewhere",
+            "--detach",
+        ),
+    ]
+    assert Order("pgd-dom-re").command() == "domcli run pgd-dom-re --detach"
+
+
+def test_an_order_has_settings_for_each_seed() -> None:
+    found = Order("pgd-dom-re", ("train.epochs=3",), "4,5").settings()
+    assert [(one.train.seed, one.train.epochs) for one in found] == [(4, 3), (5, 3)]
+
+
+def test_only_changes_are_overrides() -> None:
+    form = Form("pgd-dom-re").changed("train.epochs", "200")
+    assert form.changes == {}
+    form = form.changed("train.epochs", "20").changed("attack.norm", "l2")
+    assert form.order().overrides == ("train.epochs=20", "attack.norm=l2")
+    assert form.changed("train.epochs", "").order().overrides == ("attack.norm=l2",)
+
+
+def test_problems_name_the_setting() -> None:
+    form = Form("pgd-dom-re").changed("train.epochs", "0").changed("dom.threshold", "x")
+    assert "at least 1" in str(form.problem("train.epochs"))
+    assert "must be a number" in str(form.problem("dom.threshold"))
+    assert form.problem("train.max_lr") is None
+    assert len(form.problems()) == 2
+    assert len(Form("pgd-dom-re", seeds="a").problems()) == 1
+    assert Form("pgd-dom-re").problems() == []
+
+
+def test_every_setting_is_described_and_choices_are_named() -> None:
+    values = Form("pgd-dom-re").values()
+    assert "train.seed" not in values
+    assert (
+        len(values) == len([key for section in Settings.model_fields for key in vars(getattr(Settings(), section))]) - 1
+    )
+    assert all(describe(key) for key in values)
+    assert choices("attack.norm") == ["linf", "l2"]
+    assert choices("memorization.record") == ["true", "false"]
+    assert choices("train.epochs") == []
+
+
+def test_groups_are_named_by_what_is_unusual() -> None:
+    runs = [
+        listed("a", settings={"train": {"seed": seed}, "attack": {"epsilon": epsilon}}).run
+        for seed, epsilon in [(0, 8.0), (1, 8.0), (0, 16.0)]
+    ] + [listed("b", settings={"train": {"seed": 0}, "attack": {"epsilon": 4.0}}).run]
+    groups = [group_of(run) for run in runs]
+    assert groups[0].key == groups[1].key != groups[2].key
+    found = titles(groups)
+    assert sorted(found.values()) == ["pgd-dom-re", "pgd-dom-re, epsilon 16", "pgd-dom-re, epsilon 4"]
+
+
+def test_sentences_say_what_a_run_is_doing() -> None:
+    assert words.sentence(listed("a", epochs=(epoch(1), epoch(2)))) == "finished after 2 epochs"
+    assert words.sentence(listed("a", "queued", place=2)) == "place 2 in the queue"
+    assert words.sentence(listed("a", "running", epochs=(epoch(1),))) == "epoch 2 of 10"
+    assert words.sentence(listed("a", "lost", epochs=(epoch(1),))) == "lost after 1 of 10 epochs"
+    assert words.what_happened(listed("a", "lost").run) == "not in the queue, and no trainer is known"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, "–"), (5, "0:05"), (3599.6, "1:00:00"), (7322, "2:02:02"), (90_000, "1 d 1 h")]
+)
+def test_durations(seconds: float | None, text: str) -> None:
+    assert words.duration(seconds) == text
+
+
+def test_gpus_are_told_with_use_and_memory() -> None:
+    busy = Gpu(0, "GPU-a", "a product", 80 * 10**9, 9_800_000_000, 71, (GpuProcess(1, None),))
+    idle = Gpu(1, "GPU-b", "a product", 80 * 10**9, 0, 0, ())
+    assert gpu_texts([busy, idle], long=True) == ["GPU0 71 % 9.8/80 GB", "GPU1 idle"]
+    assert gpu_texts([busy, idle], long=False) == ["GPU0 71 %", "GPU1 idle"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "theme"),
+    [
+        ({"TERM": "xterm-256color"}, "domcli-dark"),
+        ({"TERM": "xterm", "COLORTERM": "truecolor"}, "domcli-dark"),
+        ({"TERM": "xterm-256color", "COLORFGBG": "0;15"}, "domcli-light"),
+        ({"TERM": "xterm"}, "domcli-ansi"),
+        ({"TERM": "linux"}, "domcli-ansi"),
+        ({"TERM": "xterm-256color", "NO_COLOR": "1"}, "domcli-ansi"),
+    ],
+)
+def test_the_theme_follows_the_terminal(environment: dict[str, str], theme: str) -> None:
+    assert themes.usual(environment) == theme
+
+
+def test_the_end_of_a_log_is_whole_lines_without_control_codes(tmp_path: Path) -> None:
+    log = tmp_path / "trainer.log"
+    assert tail(log) == ()
+    log.write_bytes(b"first\n10 %\r20 %\r30 %\nred \x1b[31m\xff\nlast")
+    assert tail(log) == ("first", "30 %", "red ?[31m\ufffd", "last")
+    assert tail(log, lines=1) == ("last",)
+    assert tail(log, most=8) == ("last",)

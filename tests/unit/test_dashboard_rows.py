@@ -1,0 +1,153 @@
+"""Which rows the list has, in which order, and what stands in them at every width."""
+
+from __future__ import annotations
+
+import pytest
+from dashboard_runs import epoch, listed
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domcli.dashboard import list_columns
+from domcli.dashboard.list_columns import cells, plan, shortened
+from domcli.dashboard.model import Listed
+from domcli.dashboard.rows import SORT_KEYS, Row, View, arrange, fits
+from domcli.events import Failed
+from domcli.overfitting import Finding
+
+OVERFITS = Finding("robust-overfitting", 5, "warning", "PGD test accuracy declines")
+COLLAPSES = Finding("catastrophic-overfitting", 3, "critical", "PGD test accuracy collapses")
+JUMPS = Finding("memorization-jump", 4, "notice", "many patterns")
+RUNS = [
+    listed("pgd-seed2", "finished", seed=2, epochs=(epoch(1, 0.5, best=True), epoch(2, 0.4)), created=1.0),
+    listed("pgd-seed10", "running", seed=10, epochs=(epoch(1, 0.3, best=True),), created=2.0),
+    listed("fgsm", "failed", preset="fgsm-dom-re", seed=0, created=3.0, findings=(COLLAPSES,)),
+    listed("late", "queued", seed=1, place=2, created=4.0),
+    listed("soon", "queued", seed=0, place=1, created=5.0, findings=(OVERFITS,)),
+]
+
+
+def names(view: View) -> list[str]:
+    return [row.key for row in arrange(RUNS, view)]
+
+
+def row(one: Listed) -> Row:
+    return Row(one.name, (one,))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", 5),
+        ("pgd running", 1),
+        ("seed2", 1),
+        ("FGSM", 1),
+        ("-queued", 3),
+        ("pgd-dom-re -running", 3),
+        ("co", 1),
+        ("nothing like it", 0),
+    ],
+)
+def test_the_filter_takes_every_word(text: str, expected: int) -> None:
+    assert sum(fits(one, text) for one in RUNS) == expected
+
+
+def test_states_that_ask_for_attention_come_first_and_the_queue_is_in_order() -> None:
+    assert names(View()) == ["pgd-seed10", "soon", "late", "fgsm", "pgd-seed2"]
+
+
+def test_sorting_by_each_key() -> None:
+    assert names(View(sort="newest")) == ["soon", "late", "fgsm", "pgd-seed10", "pgd-seed2"]
+    assert names(View(sort="run"))[2:] == ["pgd-seed2", "pgd-seed10", "soon"]
+    assert names(View(sort="last"))[:2] == ["pgd-seed2", "pgd-seed10"]
+    assert names(View(sort="best"))[:2] == ["pgd-seed2", "pgd-seed10"]
+    assert names(View(sort="watch"))[:2] == ["fgsm", "soon"]
+    assert names(View(sort="progress"))[:2] == ["pgd-seed2", "pgd-seed10"]
+
+
+@pytest.mark.parametrize("sort", ["last", "best", "watch"])
+def test_what_is_not_known_comes_last_in_both_directions(sort: list_columns.SortKey) -> None:
+    forward, backward = names(View(sort=sort)), names(View(sort=sort, reverse=True))
+    assert forward[:2] == backward[:2][::-1]
+    assert set(forward[2:]) == set(backward[2:])
+
+
+@given(st.sampled_from(SORT_KEYS), st.booleans(), st.booleans())
+def test_no_order_loses_or_repeats_a_run(sort: list_columns.SortKey, reverse: bool, grouped: bool) -> None:
+    rows = arrange(RUNS, View(sort=sort, reverse=reverse, grouped=grouped))
+    assert sorted(one.key for one in rows if not one.heading) == sorted(one.name for one in RUNS)
+
+
+def test_groups_have_a_heading_with_all_their_runs_by_seed() -> None:
+    rows = arrange(RUNS, View(grouped=True))
+    heading = next(one for one in rows if one.heading and len(one.runs) == 4)
+    place = rows.index(heading)
+    assert [one.runs[0].seed for one in rows[place + 1 : place + 5]] == [0, 1, 2, 10]
+    folded = arrange(RUNS, View(grouped=True, folded=frozenset({"pgd-dom-re"})))
+    assert len(folded) == 3
+
+
+@given(st.integers(36, 200), st.booleans())
+def test_a_line_is_never_wider_than_the_list(width: int, grouped: bool) -> None:
+    rows = arrange(RUNS, View(grouped=grouped))
+    columns = plan(width, rows)
+    assert sum(column.width for column in columns) + len(columns) - 1 <= width
+    for one in rows:
+        for column, cell in zip(columns, cells(one, columns), strict=True):
+            heading = one.heading and column.name == "run"  # it goes on into the next column
+            limit = column.width + 1 + list_columns.PROGRESS.width if heading else column.width
+            assert sum(len(text) for text, _ in cell) <= limit + heading
+
+
+def test_wider_lists_have_more_columns() -> None:
+    rows = [row(one) for one in (*RUNS, listed("pgd-dom-randaugment-seed0"))]
+    shown = [{column.name for column in plan(width, rows)} for width in (36, 50, 70, 100)]
+    assert shown[0] < shown[1] < shown[2] < shown[3]
+    assert {"run", "progress", "last", "watch"} <= shown[0]
+    assert "device" in shown[3]
+
+
+def text_of(one: Listed, name: str, width: int = 60) -> str:
+    columns = plan(width, [row(one)])
+    place = [column.name for column in columns].index(name)
+    return "".join(text for text, _ in cells(row(one), columns)[place])
+
+
+def test_progress_says_what_the_run_is_doing() -> None:
+    running = listed("a", "running", epochs=tuple(epoch(number) for number in range(1, 6)))
+    assert text_of(running, "progress") == "━━╸──  0:50"
+    failed = listed("a", "failed", failed=Failed(cause="non-finite-loss", reason="the loss is not finite"))
+    assert text_of(failed, "progress") == "diverged"
+    assert text_of(listed("a", "queued", place=3), "progress") == "queued 3"
+    assert text_of(listed("a", "stopped", epochs=(epoch(1),)), "progress") == "at 1/10"
+
+
+def test_accuracies_are_percent_with_one_decimal() -> None:
+    one = listed("a", epochs=(epoch(1, 0.5234, best=True), epoch(2, 0.4999)))
+    assert text_of(one, "last") == "50.0"
+    assert text_of(one, "best") == "52.3"
+    assert text_of(listed("a", epochs=(epoch(1, 1.0, best=True),)), "last") == "100"
+    assert text_of(listed("a"), "last") == "–"
+
+
+def test_badges_are_short_and_the_worst_comes_first() -> None:
+    one = listed("a", findings=(JUMPS, OVERFITS, COLLAPSES))
+    assert text_of(one, "watch", 50) == "CO"
+    assert text_of(one, "watch", 100) == "CO RO mem"
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "expected"),
+    [
+        ("pgd-dom-re-seed0", 16, "pgd-dom-re-seed0"),
+        ("pgd-dom-re-seed0", 14, "pgd-dom-re s0"),
+        ("pgd-dom-randaugment-seed0", 16, "pgd-dom-r…ent s0"),
+        ("abc", 1, "a"),
+    ],
+)
+def test_long_names_keep_their_ends(text: str, width: int, expected: str) -> None:
+    assert shortened(text, width) == expected
+
+
+@given(st.integers(0, 10**8))
+def test_short_times_are_short(seconds: int) -> None:
+    assert len(list_columns.short_time(seconds)) <= (5 if seconds < 86_400 * 10 else 8)
