@@ -17,6 +17,7 @@ from domcli.cli import (
     dashboard,
     delete,
     doctor,
+    evaluate,
     export,
     figures_command,
     import_logs,
@@ -55,6 +56,7 @@ app.command("show")(show.show)
 app.command("logs")(logs.logs)
 app.command("dashboard")(dashboard.dashboard)
 app.command("compare-runs")(compare.compare_runs)
+app.command("evaluate")(evaluate.evaluate)
 app.command("figures")(figures_command.figures)
 app.command("export")(export.export)
 app.command("import")(import_logs.import_logs)

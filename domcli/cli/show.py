@@ -30,6 +30,8 @@ def show(run: options.RunName, runs_dir: options.RunsDir = None, as_json: option
 def _json(run: Run) -> dict[str, Any]:
     import msgspec
 
+    from domcli import evaluations
+    from domcli.cli import evaluation_text
     from domcli.cli.summary import as_json
 
     return {
@@ -37,12 +39,15 @@ def _json(run: Run) -> dict[str, Any]:
         "settings": run.settings,
         "devices": [device.name for device in run.ticket.devices] if run.ticket else None,
         "environment": run.directory.read_environment(),
+        "evaluations": [evaluation_text.as_json(run.directory, one) for one in evaluations.read_all(run.directory)],
         "epoch_events": [msgspec.to_builtins(epoch) for epoch in run.state.epochs],
         "checkpoints": [msgspec.to_builtins(saved) for saved in run.state.checkpoints],
     }
 
 
 def _lines(run: Run) -> list[str]:
+    from domcli import evaluations
+    from domcli.cli.evaluation_text import show_lines
     from domcli.cli.summary import closing_lines, reason, what_happened
 
     lines = closing_lines(run)
@@ -53,6 +58,8 @@ def _lines(run: Run) -> list[str]:
     lines += [f"  {line}" for line in _changed(run)] or ["  none"]
     lines += ["", "environment"]
     lines += [f"  {line}" for line in _environment(run)] or ["  not known"]
+    attacked = evaluations.read_all(run.directory)
+    lines += ["", "evaluations", *(f"  {line}" for line in show_lines(attacked))] if attacked else []
     return lines + _epochs(run)
 
 

@@ -41,18 +41,18 @@ NARROWEST_NUMBER = 7
 FEWEST_COLUMNS, USUAL_COLUMNS = 20, 36
 
 
+def state(one: Listed, width: int) -> Content:
+    """Return what a run is doing: the few lines that change all the time while it trains."""
+    return Content("\n").join(_state(one, max(FEWEST_COLUMNS, width)))
+
+
 def overview(one: Listed, run: Run, detail: Detail | None, width: int, paper: float | None = None) -> Content:
-    """Return state, numbers, patterns, findings, files and environment; `run` may hold more epochs than the listed.
+    """Return findings, numbers, patterns, files and environment; `run` may hold more epochs than the listed.
 
     `paper` is the paper's best accuracy for these settings, of the kind that the run's best is chosen on.
     """
     width = max(FEWEST_COLUMNS, width)
-    lines = [
-        *_state(one, width),
-        *_findings(one.findings, width),
-        *_accuracies(run, paper, width),
-        *_patterns(run, width),
-    ]
+    lines = [*_findings(one.findings, width), *_accuracies(run, paper, width), *_patterns(run, width)]
     if detail is not None:
         lines += [*_checkpoints(run, detail, width), *_environment(run, detail, width)]
     return Content("\n").join(lines)

@@ -67,7 +67,8 @@ class Driver:
         return [note.message for note in self.app._notifications]
 
     def detail(self) -> str:
-        return str(self.main.query_one("#detail-text", Static).content)
+        parts = (self.main.query_one(f"#detail-{part}", Static).content for part in ("state", "text"))
+        return "\n".join(map(str, parts))
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)

@@ -60,7 +60,7 @@ def test_a_browser_gets_a_page_and_the_dashboard_in_it(cli: CommandLine) -> None
                     assert f"ws://127.0.0.1:{port}/ws" in text
                 async with client.get(page) as answer:
                     assert answer.status == 200
-                return await screen_of(client, socket_, "running")
+                return await screen_of(client, socket_, "▶ one")
 
         async def intrude() -> list[int]:
             async with session() as client:
@@ -72,7 +72,7 @@ def test_a_browser_gets_a_page_and_the_dashboard_in_it(cli: CommandLine) -> None
                     await client.ws_connect(socket_)
                 return [*statuses, refused.value.status]
 
-        assert "▶ one" in asyncio.run(browse())
+        assert "1 running" in asyncio.run(browse())
         assert asyncio.run(intrude()) == [403] * 4
     finally:
         server.send_signal(signal.SIGINT)

@@ -61,6 +61,24 @@ class Number(Vertical):
             self.query_one(Label).update(caption, layout=False)
 
 
+class Text(Static):
+    """Text that is drawn again only when it has changed, and laid out again only when its lines have."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._shown: Content | None = None
+        self._lines = -1
+
+    def show(self, text: Content, *, wrapped: bool) -> None:
+        """Show a text; `wrapped`: none of its lines is wider than the panel."""
+        if self._shown is not None and text == self._shown and text.spans == self._shown.spans:
+            return
+        # A new layout would draw the whole screen.
+        lines = text.plain.count("\n") if wrapped else -1
+        self.update(text, layout=lines < 0 or lines != self._lines)
+        self._shown, self._lines = text, lines
+
+
 class DetailPanel(Vertical):
     """Everything about the run under the cursor."""
 
@@ -80,8 +98,6 @@ class DetailPanel(Vertical):
         self._detail: Detail | None = None
         self._marked: Sequence[tuple[Listed, str]] = ()
         self._paper: float | None = None
-        self._shown: Content | None = None
-        self._lines = -1
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="tabs"):
@@ -91,7 +107,8 @@ class DetailPanel(Vertical):
             for name in ("now", "best", "gap"):
                 yield Number(f"number-{name}")
         with self.Scroll(id="detail-scroll"):
-            yield Static(id="detail-text")
+            yield Text(id="detail-state")
+            yield Text(id="detail-text")
 
     def on_mount(self) -> None:
         self._show_tab()
@@ -117,7 +134,6 @@ class DetailPanel(Vertical):
     def choose(self, tab: Tab) -> None:
         """Show one of the tabs."""
         self.tab = tab
-        self._lines = -1
         self._show_tab()
         self._refresh_text()
         self.query_one("#detail-scroll").scroll_home(animate=False)
@@ -142,17 +158,19 @@ class DetailPanel(Vertical):
     def _refresh_text(self) -> None:
         numbers = self.query_one("#numbers")
         numbers.display = self._show_numbers() and self.tab == "overview"
-        text = self._text()
-        if self._shown is None or text != self._shown or text.spans != self._shown.spans:
-            scroll = self.query_one("#detail-scroll")
-            at_end = scroll.scroll_offset.y >= scroll.max_scroll_y
-            self._shown = text
-            # What has as many lines as before needs no new layout, which would draw the whole screen.
-            lines = text.plain.count("\n")
-            self.query_one("#detail-text", Static).update(text, layout=lines != self._lines or self.tab != "overview")
-            self._lines = lines
-            if at_end:
-                self._end_of_log()
+        state = self.query_one("#detail-state", Text)
+        state.display = self.tab == "overview"
+        if self._one is not None:
+            state.show(facts.state(self._one, self._text_width), wrapped=True)
+        scroll = self.query_one("#detail-scroll")
+        at_end = scroll.scroll_offset.y >= scroll.max_scroll_y
+        self.query_one("#detail-text", Text).show(self._text(), wrapped=self.tab == "overview")
+        if at_end:
+            self._end_of_log()
+
+    @property
+    def _text_width(self) -> int:
+        return self.content_size.width - 2  # beside the scrollbar
 
     def _end_of_log(self) -> None:
         if self.tab == "log":
@@ -160,7 +178,6 @@ class DetailPanel(Vertical):
 
     def _text(self) -> Content:
         one, run = self._one, self._run
-        width = self.content_size.width - 2  # beside the scrollbar
         if one is None or run is None:
             return Content("")
         if self.tab == "settings":
@@ -168,7 +185,7 @@ class DetailPanel(Vertical):
         if self.tab == "log":
             log = self._detail.log if self._detail else ()
             return Content("\n".join(log)) if log else Content.styled("The trainer has written nothing.", "$quiet")
-        return facts.overview(one, run, self._detail, width, self._paper)
+        return facts.overview(one, run, self._detail, self._text_width, self._paper)
 
     def _show_numbers(self) -> bool:
         run = self._run

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
-from textual import events
+from textual import events, on
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
@@ -146,11 +146,9 @@ class RunList(ScrollView, can_focus=True):
         self._lay_out()
         self._keep_in_sight()
 
-    def on_focus(self) -> None:
-        self._styles = {}
-        self.refresh()
-
-    def on_blur(self) -> None:
+    @on(events.Focus)
+    @on(events.Blur)
+    def _forget_styles(self) -> None:
         self._styles = {}
         self.refresh()
 
@@ -279,13 +277,9 @@ class RunList(ScrollView, can_focus=True):
     def _title_strip(self, width: int) -> Strip:
         style = self.rich_style + self._style("title")
         sort, reverse = self._sort
-        shown = {"state": "  ", "newest": "  "}.get(sort)
         parts = [" " * FRONT]
-        sorted_by = False
         for column in self._columns:
-            title = column.title
-            if column.sort == sort and not sorted_by and shown is None:
-                title, sorted_by = f"{title}{'▲' if reverse else '▼'}", True
+            title = f"{'▲' if reverse else '▼'}{column.title}" if column.sort == sort else column.title
             title = title[: column.width]
             parts.append((title.rjust if column.right else title.ljust)(column.width) + " ")
         return Strip([Segment("".join(parts), style)]).adjust_cell_length(width, style)
