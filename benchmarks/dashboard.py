@@ -78,9 +78,9 @@ def measure(folder: Path, seconds: float, repeats: int) -> dict[str, float]:
     results: dict[str, float] = {}
     starts = [first_frame(folder) for _ in range(repeats)]
     results["first useful frame"] = min(frame for frame, _ in starts)
-    results["all runs read"] = min(complete for _, complete in starts)
+    results["all runs read, s"] = min(complete for _, complete in starts)
     results |= idle(folder, seconds)
-    results["key to screen, median"], results["key to screen, longest"] = echo(folder, seconds)
+    results["key to screen, median, ms"], results["key to screen, longest, ms"] = echo(folder, seconds)
     stalls = [stalls_by_phase(folder, seconds) for _ in range(2)]
     return results | {name: min(found[name] for found in stalls) for name in stalls[0]}
 
@@ -117,7 +117,7 @@ def idle(folder: Path, seconds: float) -> dict[str, float]:
         used = after.user + after.system - before.user - before.system
         return {
             "CPU, nobody there": 100 * used / seconds,
-            "written to the terminal": (terminal.written - written) / seconds / 1024,
+            "written to the terminal, KiB/s": (terminal.written - written) / seconds / 1024,
             "memory (RSS)": memory.rss / 2**20,
             "memory (USS)": memory.uss / 2**20,
         }
@@ -159,7 +159,7 @@ def stalls_by_phase(folder: Path, seconds: float) -> dict[str, float]:
     for name, (start, end) in phases.items():
         wall, cpu = longest(beats, start, end)
         results[f"longest stall, {name}"] = 1000 * wall
-        results[f"  of it CPU, {name}"] = 1000 * cpu
+        results[f"  of it CPU, {name}, ms"] = 1000 * cpu
     return results
 
 

@@ -108,9 +108,11 @@ def follow(runs: Sequence[RunDirectory], view: View, interrupts: Interrupts) -> 
             view.update(found)
             if interrupts.leave or all(map(ended, found)):
                 return [_outcome(run) for run in found]
-            if interrupts.count > handled:
-                _pass_on(found, kill=handled > 0 or interrupts.count > 1, view=view)
-                handled = interrupts.count
+            # Read once: the next may come while this one is passed on.
+            count = interrupts.count
+            if count > handled:
+                _pass_on(found, kill=count > 1, view=view)
+                handled = count
             time.sleep(POLL_SECONDS)
 
 
@@ -166,7 +168,8 @@ def _wake(folders: Sequence[Path]) -> Path | None:
 def _pass_on(runs: Sequence[Run], *, kill: bool, view: View) -> None:
     """Take the runs out of the queue, and ask their trainers to stop or kill them."""
     ask = launch.kill if kill else launch.request_stop
-    for run in runs:
+    # What waits is taken out first: it would begin as soon as another run ends.
+    for run in sorted(runs, key=lambda run: run.status != "queued"):
         if not ended(run):
             with contextlib.suppress(DomcliError):  # it has ended by itself at this moment
                 launch.request_end(run.directory, ask)

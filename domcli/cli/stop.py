@@ -50,7 +50,9 @@ def _end_each(found: list[Run], *steps: Callable[[RunDirectory], None]) -> None:
     """
     from domcli.cli.follow import AT_WORK
 
-    live = [run.directory for run in found if run.status in AT_WORK]
+    # What waits is taken out first: it would begin as soon as another run ends.
+    waiting = [run.directory for run in found if run.status == "queued"]
+    live = waiting + [run.directory for run in found if run.status in AT_WORK and run.status != "queued"]
     chosen = live or [run.directory for run in found]
     problems = [problem for step in steps for directory in chosen if (problem := _problem_of(step, directory))]
     if problems:

@@ -48,6 +48,8 @@ class DomcliApp(App[None]):
         return self._main
 
     def on_mount(self) -> None:
+        # After ctrl+z and fg the terminal is empty, which nobody else notices.
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         self._feeder.start()
 
     def on_unmount(self) -> None:

@@ -22,7 +22,7 @@ class ServingError(DomcliError):
     """The port cannot be used."""
 
 
-class LocalServer(Server):  # type: ignore[misc]  # textual-serve has no types
+class LocalServer(Server):
     """Answers this machine alone, and of its users only those who know the key in the address.
 
     The key comes back as a cookie that no other site can make a browser send: a page from elsewhere could otherwise
@@ -39,7 +39,7 @@ class LocalServer(Server):  # type: ignore[misc]  # textual-serve has no types
         """What a browser is to open."""
         return f"{self.public_url}/?key={self._key}"
 
-    def run(self, announce: Callable[[str], object]) -> None:
+    def run(self, announce: Callable[[str], None]) -> None:
         """Serve until Ctrl-C; `announce` is told the address once somebody answers there."""
         web.run_app(
             self._make_app(), host=HOST, port=self.port, access_log=None, print=lambda *_: announce(self.address)
@@ -67,7 +67,7 @@ class LocalServer(Server):  # type: ignore[misc]  # textual-serve has no types
         return offered is not None and secrets.compare_digest(offered.encode(), self._key.encode())
 
 
-def serve(command: Sequence[str], port: int, announce: Callable[[str], object]) -> None:
+def serve(command: Sequence[str], port: int, announce: Callable[[str], None]) -> None:
     """Serve a command that opens the dashboard until Ctrl-C; `announce` is told the address once it works.
 
     Raises ServingError if the port cannot be used.

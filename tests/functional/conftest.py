@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -14,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
+from at_work import supervisors
 
 import domcli
 from domcli import process
 from domcli.cli.main import main
-from domcli.launch import locks, queue
+from domcli.launch import queue
 from domcli.rundir import RunDirectory
 
 FAKE_CLI = Path(__file__).with_name("cli_with_fake_trainer.py")
@@ -114,16 +113,6 @@ def cli(
         identity = RunDirectory(path.parent).read_process()
         if identity is not None:
             process.signal(identity, signal.SIGKILL)
-
-
-def supervisors(folder: Path) -> list[psutil.Process]:
-    """Return the processes that advance the queues of the runs directories in a folder."""
-    found = []
-    for path in folder.rglob("supervisor-*.lock"):
-        if locks.is_held(path) and path.read_text().strip():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                found.append(psutil.Process(int(path.read_text())))
-    return found
 
 
 @pytest.fixture

@@ -97,6 +97,7 @@ def test_runs_are_sorted_by_key_and_by_a_click_on_a_title() -> None:
         region = driver.list.region
         title = driver.lines()[region.y]
         await driver.pilot.click(offset=(title.index("last"), region.y))
+        assert "▼las" in driver.lines()[region.y]
         assert driver.names[-2:] == ["pgd-seed1", "waiting"]  # 30 %, and what is not known comes last
         await driver.pilot.click(offset=(title.index("last"), region.y))
         assert driver.names[0] == "pgd-seed1"

@@ -72,7 +72,7 @@ def test_a_browser_gets_a_page_and_the_dashboard_in_it(cli: CommandLine) -> None
                     await client.ws_connect(socket_)
                 return [*statuses, refused.value.status]
 
-        assert "1 running" in asyncio.run(browse())
+        assert " domcli " in asyncio.run(browse())
         assert asyncio.run(intrude()) == [403] * 4
     finally:
         server.send_signal(signal.SIGINT)

@@ -52,7 +52,7 @@ def test_what_is_named_is_deleted_and_nothing_else(cli, arguments: list[str], de
     [
         (["done"], "there is no terminal to ask whether to delete 1 run; add --yes"),
         (["done", "absent", "--yes"], "no run named 'absent' in runs"),
-        (["--yes"], "name the runs to delete, or choose them by what they are doing, as with --state running"),
+        (["--yes"], "name the runs to delete, or choose them by what they are doing, as with --state failed"),
         (["--state", "old", "--yes"], "unknown state 'old' for --state"),
     ],
 )

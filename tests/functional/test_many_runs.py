@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import psutil
 import pytest
-from conftest import supervisors
+from at_work import supervisors
 from terminal import Terminal
 
 from domcli import process, rundir

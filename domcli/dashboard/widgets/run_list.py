@@ -104,6 +104,8 @@ class RunList(ScrollView, can_focus=True):
             else:
                 shift = place - self._cursor
             self._cursor = place
+        if self._sort != (sort, reverse):
+            self.refresh()  # the titles say it
         self.rows, self._marks, self._sort = list(rows), marks, (sort, reverse)
         self.virtual_size = Size(self.size.width, len(self.rows) + 1)
         if shift and self.scroll_offset.y:
@@ -229,7 +231,8 @@ class RunList(ScrollView, can_focus=True):
 
     def _lay_out(self) -> None:
         """Make the lines anew, and draw those that are not as they were."""
-        planned = list_columns.plan(self._width - FRONT, self.rows)
+        width = self.container_size.width - self.styles.scrollbar_size_vertical
+        planned = list_columns.plan(width - FRONT, self.rows)
         known = self._drawn if planned == self._columns else {}
         self._drawn = {row.key: self._drawn_row(row, planned, known) for row in self.rows}
         lines = [self._drawn[row.key][2] for row in self.rows]
@@ -248,11 +251,6 @@ class RunList(ScrollView, can_focus=True):
         if before is not None and before[0] == row and before[1] == colours:
             return before
         return row, colours, self._line(row, planned)
-
-    @property
-    def _width(self) -> int:
-        """Cells beside the scrollbar, for which there is always room."""
-        return self.container_size.width - self.styles.scrollbar_size_vertical
 
     def _line(self, row: Row, planned: Sequence[Column]) -> list[Piece]:
         line, end = self._front(row), FRONT
