@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
 from functools import partial
 from typing import ClassVar
@@ -18,6 +19,8 @@ from domcli.dashboard.screens.main import MainScreen
 from domcli.dashboard.screens.steer import SteerActions
 from domcli.dashboard.source import RunSource
 
+SETTLED_SECONDS = 3.0
+"""After so long everything is loaded that the app needs all the time."""
 STEERING = ("new_run", "quick_run", "stop", "kill", "resume", "retry", "delete")
 STEERING_KEYS = {one.key for one in Binding.make_bindings(SteerActions.KEYS) if one.action in STEERING}
 
@@ -40,7 +43,7 @@ class DomcliApp(App[None]):
         for theme in themes.THEMES:
             self.register_theme(theme)
         self.theme = themes.usual()
-        self._main = MainScreen(source.runs_dir, steerable=source.steerable)
+        self._main = MainScreen(source.runs_dir, steerable=source.steerable, note=source.note)
         self._feeder = Feeder(source, self._main.post_message)
 
     def get_default_screen(self) -> Screen[None]:
@@ -51,6 +54,15 @@ class DomcliApp(App[None]):
         # After ctrl+z and fg the terminal is empty, which nobody else notices.
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         self._feeder.start()
+        # A full collection stops everything for a tenth of a second: none while things are loaded, and what is loaded
+        # then is not looked through again.
+        gc.disable()
+        self.set_timer(SETTLED_SECONDS, self._settle)
+
+    def _settle(self) -> None:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
     def on_unmount(self) -> None:
         self._feeder.stop()

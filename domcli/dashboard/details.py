@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from domcli import presets
 from domcli.compare.groups import shown_value
 from domcli.compare.records import flatten
 from domcli.dashboard import words
@@ -68,6 +67,8 @@ def _changed(run: Run, quick: bool) -> tuple[Changed, ...] | None:
     """Return what differs from the preset, as `--quick` shrinks it for quick runs; None without such a preset."""
     if run.preset is None or not run.settings:
         return None
+    from domcli import presets  # takes long to load
+
     try:
         published: dict[str, Any] = flatten(presets.resolve(run.preset, quick=quick).to_dict())
     except DomcliError:

@@ -48,9 +48,7 @@ class ReplaySource:
         names = [run.name for run in runs]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise ReplayError(
-                f"--replay: two runs are called {twice}; those played together need different names"
-            )
+            raise ReplayError(f"--replay: two runs are called {twice}; those played together need different names")
         self.runs_dir = runs_dir
         self.speed = speed
         self.note = f"replay x{speed:g}"

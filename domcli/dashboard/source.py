@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from domcli import devices, launch, rundir
+from domcli import devices, rundir
 from domcli.dashboard import grouping
 from domcli.dashboard.details import read_detail
 from domcli.dashboard.followed import Followed
@@ -89,6 +89,8 @@ class DirectorySource:
     def system(self) -> System:
         """Return the GPUs as they are now; start the supervisor of the queue if it was killed."""
         if self.steerable:
+            from domcli import launch  # takes long to load
+
             with contextlib.suppress(DomcliError, OSError):
                 launch.wake(self.runs_dir)
         return System(tuple(devices.gpus()), time.time())

@@ -75,10 +75,11 @@ class MainScreen(SteerActions, Screen[None]):
     ]
     AUTO_FOCUS = "#run-list"
 
-    def __init__(self, runs_dir: Path, *, steerable: bool) -> None:
+    def __init__(self, runs_dir: Path, *, steerable: bool, note: str = "") -> None:
         super().__init__()
         self.runs_dir = runs_dir
         self.steerable = steerable
+        self._note = note
         self.snapshot = Snapshot(unread=1)
         self.marks: dict[str, int] = {}
         self.panel: Panel = "runs"
@@ -87,7 +88,7 @@ class MainScreen(SteerActions, Screen[None]):
         self._charted: tuple[list[object], float] = ([], 0.0)
 
     def compose(self) -> ComposeResult:
-        yield HeaderLine(self.runs_dir)
+        yield HeaderLine(self.runs_dir, self._note)
         with Horizontal(id="columns"):
             yield RunsPanel(id="runs")
             with Vertical(id="middle"):

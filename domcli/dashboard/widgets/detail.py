@@ -125,7 +125,8 @@ class DetailPanel(Vertical):
         other = (one and one.name) != (self._one and self._one.name)
         self._one, self._run, self._marked, self._paper = one, run, marked, paper
         self._detail = detail if one is not None and detail is not None and detail.name == one.name else None
-        self.border_title = escape(words.printable(one.name)) if one is not None else ""
+        if other:  # setting a title draws the whole panel, whatever it is
+            self.border_title = escape(words.printable(one.name)) if one is not None else ""
         self._refresh_text()
         if other:
             self.query_one("#detail-scroll").scroll_home(animate=False)

@@ -28,9 +28,10 @@ GAP = 3
 class HeaderLine(Widget):
     """Runs directory, counts by state, GPUs."""
 
-    def __init__(self, runs_dir: Path) -> None:
+    def __init__(self, runs_dir: Path, note: str = "") -> None:
         super().__init__()
         self._folder = _shown(runs_dir)
+        self._note = note
         self._snapshot = Snapshot()
         self._gpus: tuple[Gpu, ...] = ()
         self._text: tuple[Content, ...] = ()
@@ -65,7 +66,8 @@ class HeaderLine(Widget):
             self.refresh()
 
     def _left(self) -> Content:
-        return Content.assemble((" domcli ", "bold $primary"), (f" {self._folder}", "$quiet"))
+        note = f"  {self._note}" if self._note else ""
+        return Content.assemble((" domcli ", "bold $primary"), (f" {self._folder}", "$quiet"), (note, "$warning"))
 
     def _middle(self, *, long: bool) -> Content:
         snapshot = self._snapshot

@@ -39,6 +39,7 @@ class RunsPanel(Vertical):
         super().__init__(id=id)
         self.view = View()
         self.border_title = "Runs"
+        self._titles = ("", "")
         self._runs: Sequence[Listed] = ()
         self._marks: Mapping[str, int] = {}
 
@@ -120,6 +121,8 @@ class RunsPanel(Vertical):
         parts = ["Runs"]
         if self.view.filter.strip():
             parts.append(f"{shown} of {len(self._runs)}")
-        self.border_title = " ".join(parts)
         by = "" if self.view.sort == "state" and not self.view.reverse else f"by {self.view.sort}"
-        self.border_subtitle = f"{by}{' reversed' if self.view.reverse else ''}"
+        titles = (" ".join(parts), f"{by}{' reversed' if self.view.reverse else ''}")
+        if titles != self._titles:  # setting a title draws the whole panel, whatever it is
+            self._titles = titles
+            self.border_title, self.border_subtitle = titles
