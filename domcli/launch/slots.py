@@ -65,13 +65,19 @@ class Slot:
 
 
 def host_folder(runs_dir: Path) -> HostFolder:
-    """Return this machine's folder in the runs directory, made if needed. Raises StorageError if it cannot be."""
-    folder = runs_dir / FOLDER / socket.gethostname()
+    """Return this machine's folder in the runs directory, made if needed, for everybody who may write there.
+
+    Raises StorageError if it cannot be made.
+    """
+    host = runs_dir / FOLDER / socket.gethostname()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        for folder in (host.parent, host):
+            if not folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
+                folder.chmod(runs_dir.stat().st_mode & 0o7777)
     except OSError as error:
         raise StorageError(f"cannot write in {runs_dir}: {error.strerror}") from error
-    return HostFolder(folder)
+    return HostFolder(host)
 
 
 def forget(runs_dir: Path) -> None:
