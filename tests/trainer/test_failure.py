@@ -16,7 +16,7 @@ CASES = [
     (RuntimeError("CUDA out of memory. Tried"), "out-of-memory", "train.batch_size"),
     (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "out-of-memory", "machine"),
     (MemoryError(), "out-of-memory", "machine"),
-    (RuntimeError("CUDA error: an illegal memory access\nmore"), "error", "nvidia-smi"),
+    (RuntimeError("CUDA error: an illegal memory access\nmore"), "device", "nvidia-smi"),
     (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/runs/x"), "storage", "/runs/x"),
     (StorageError("cannot write there"), "storage", "cannot write there"),
     (NonFiniteLossError("training diverged"), "non-finite-loss", "diverged"),
