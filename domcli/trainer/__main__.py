@@ -91,9 +91,7 @@ def _train(run: RunDirectory, device: str, shown_as: str | None, stop: StopFlag)
     return FINISHED
 
 
-def _run_training(
-    run: RunDirectory, device: str, shown_as: str | None, writer: EventWriter, stop: StopFlag
-) -> None:
+def _run_training(run: RunDirectory, device: str, shown_as: str | None, writer: EventWriter, stop: StopFlag) -> None:
     from domcli.presets import from_run
 
     settings = from_run(run)
