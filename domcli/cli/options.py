@@ -52,8 +52,7 @@ RunsDir = Annotated[
     typer.Option("--runs-dir", metavar="DIR", help="Folder of the runs [default: $DOMCLI_RUNS_DIR, else ./runs]."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
-Device = Annotated[str, typer.Option("--device", help="Where to train: auto, cpu, cuda or cuda:N.")]
-Detach = Annotated[bool, typer.Option("--detach", help="Return at once and leave the trainer running.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Return at once; the runs go on in the background.")]
 RunName = Annotated[
     str,
     typer.Argument(metavar="RUN", help="Name, unique beginning of a name, or path.", autocompletion=complete_run),
