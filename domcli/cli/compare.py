@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
@@ -14,11 +13,8 @@ from domcli.cli import options, output
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import RenderableType
-
     from domcli.compare import Comparison, Format
     from domcli.compare.assertions import Assertion
-    from domcli.compare.sheets import Sheet
 
 Form = Literal["table", "markdown", "latex", "csv", "json", "html"]
 
@@ -35,14 +31,15 @@ ENDINGS: dict[str, Form] = {
 
 def compare_runs(
     runs: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="RUN",
+            metavar="RUN...",
             help="Names, beginnings of names, globs, run directories or folders of runs; the first group is the "
             "baseline of the tests.",
             autocompletion=options.complete_run,
+            show_default=False,
         ),
-    ],
+    ] = None,
     runs_dir: options.RunsDir = None,
     error: Annotated[bool, typer.Option("--error", help="Show test error instead of accuracy.")] = False,
     at_epoch: Annotated[
@@ -61,8 +58,10 @@ def compare_runs(
             "--assert",
             metavar="EXPRESSION",
             help="End with 1 unless the mean accuracies, in percent, are so: 'pgd.last: pgd-dom-re > pgd-baseline', "
-            "'pgd.last: pgd-dom-re > 50', '... > pgd-baseline + 1'; natural|pgd|one-step|aa . best|last|diff; "
-            "repeatable.",
+            "'pgd.last: pgd-dom-re > 50', '... > pgd-baseline + 1'. Before the colon stands natural, pgd, one-step, or "
+            "what domcli evaluate measured, aa (AutoAttack) or pgd-STEPS[-RESTARTS], with -l2, -epsE, -alphaA, "
+            "-imagesN where it was not L-infinity 8/255 by steps of 2/255 on all images; then .best, .last or .diff. "
+            "Repeatable.",
         ),
     ] = None,
     form: Annotated[
@@ -82,12 +81,14 @@ def compare_runs(
     `best` is the epoch of the highest PGD test accuracy of each run (natural for natural training). Runs that are not
     finished do not count and are listed with the reason.
     """
+    from domcli.cli import comparison_text
     from domcli.compare import compare, select
     from domcli.compare.assertions import parse
 
     expected = [parse(text) for text in assertions or ()]
     chosen = _form(form, file, as_json)
-    directories = select(options.resolve_runs_dir(runs_dir), runs)
+    folder = options.resolve_runs_dir(runs_dir)
+    directories = select(folder, runs or _refuse_none(folder))
     comparison = compare(directories, at_epoch=at_epoch, error=error, paper=paper)
     if plot is not None:
         from domcli.cli.compare_plot import plot_file
@@ -96,13 +97,25 @@ def compare_runs(
         output.note(f"written: {plot}")
     if chosen != "table":
         _write(_document(comparison, chosen), file)
-    elif file is not None:
-        _write(_plain(comparison), file)
+    elif file is None and sys.stdout.isatty():
+        comparison_text.show(comparison)
     else:
-        for part in _parts(comparison):
-            output.table(part)
-        _draw(comparison)
+        _write(comparison_text.plain(comparison), file)
     _judge(expected, comparison)
+
+
+def _refuse_none(folder: Path) -> list[str]:
+    """Say what to name. Not every run there is: the first group is the baseline of every test, which is a choice."""
+    import re
+    import shlex
+
+    from domcli.compare.errors import ComparisonError
+    from domcli.rundir import list_runs
+
+    stems = list(dict.fromkeys(re.sub(r"-seed\d+(-\d+)?$", "", run.name) for run in list_runs(folder)))
+    example = shlex.join(["domcli", "compare-runs", *(stems[:2] or ["pgd-baseline", "pgd-dom-re"])])
+    everything = f"'*' stands for all of {folder}" if stems else f"there are none in {folder} yet"
+    raise ComparisonError(f"name the runs to compare, the baseline first, as in: {example} ({everything})")
 
 
 def _form(form: Form | None, file: Path | None, as_json: bool) -> Form:
@@ -146,47 +159,3 @@ def _judge(expected: Sequence[Assertion], comparison: Comparison) -> None:
             output.note(verdict.sentence)
     if not all(verdict.holds for verdict in verdicts):
         raise FailedAssertion("\n".join(verdict.sentence for verdict in verdicts if not verdict.holds))
-
-
-def _draw(comparison: Comparison) -> None:
-    """Draw the curves under the tables where somebody looks at them."""
-    if not sys.stdout.isatty():
-        return
-    from domcli.cli.compare_plot import terminal_chart
-
-    chart = terminal_chart(comparison, min(100, output.console(sys.stdout).width))
-    if chart is not None:
-        output.table(chart)
-
-
-def _plain(comparison: Comparison) -> str:
-    stream = io.StringIO()
-    console = output.console(stream)
-    for part in _parts(comparison):
-        console.print(part)
-    return stream.getvalue()
-
-
-def _parts(comparison: Comparison) -> list[RenderableType]:
-    from rich.text import Text
-
-    from domcli.compare.sheets import sheets
-
-    parts: list[RenderableType] = []
-    for sheet in sheets(comparison):
-        parts += [Text(sheet.title, style="bold"), _table(sheet), Text()]
-    return [*parts, *(Text(line, style="dim") for line in (*comparison.notes, comparison.origin))]
-
-
-def _table(sheet: Sheet) -> RenderableType:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for place, column in enumerate(sheet.columns):
-        words = place < sheet.text
-        table.add_column(column, justify="left" if words else "right", no_wrap=not words, overflow="fold")
-    for row in sheet.rows:
-        table.add_row(*map(Text, row))
-    return table

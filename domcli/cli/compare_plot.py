@@ -17,6 +17,7 @@ PANELS = {
     "loss": ("train-loss", "natural-loss", "pgd-loss"),
     "patterns": ("high-confidence", "transformed"),
 }
+NAMES = {"pgd": "PGD", "train-loss": "training", "natural-loss": "natural test", "pgd-loss": "PGD test"}
 TITLES = {"accuracy": "test accuracy, %", "loss": "loss", "patterns": "memorized patterns"}
 COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "red")
 HEIGHT = 14
@@ -64,7 +65,7 @@ def plot_file(comparison: Comparison, path: Path) -> None:
             found = [(group.name, curve(group, quantities[name])) for group in comparison.groups]
             curves = {group: Drawn(one.epochs, one.mean, one.std) for group, one in found if one is not None}
             if curves:
-                measures[name] = curves
+                measures[NAMES.get(name, name)] = curves
         if measures:
             panels.append(Panel(TITLES[panel], measures))
     plot_groups(path, panels)

@@ -31,7 +31,9 @@ def export(
     Columns and tags are named as the fields of the epoch events (domcli show --json), and are the same for every run.
     """
     if csv is None and tensorboard is None:
-        raise typer.BadParameter("say where to: --csv FILE, --tensorboard DIR or both")
+        from domcli.exchange.files import ExportError
+
+        raise ExportError("say where to: --csv FILE, --tensorboard DIR or both")
     from domcli.exchange.tensorboard import export as export_tensorboard
 
     found = read_runs(runs, runs_dir)

@@ -29,9 +29,9 @@ def import_logs(
     from domcli.runs import read_run
 
     if name is not None and len(logs) > 1:
-        raise typer.BadParameter(
-            "one name cannot be given to several logs; import them one by one", param_hint="--name"
-        )
+        from domcli.errors import RunDirectoryError
+
+        raise RunDirectoryError("one --name cannot be given to several logs: import them one by one")
     folder = options.resolve_runs_dir(runs_dir)
     imported = read_runs(logs, folder, name)
     written = [read_run(directory) for directory in write_runs(imported, folder)]

@@ -34,6 +34,9 @@ from domcli.errors import DomcliError
 
 INTERRUPTED = 130
 
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+"""What Typer raises for a command line that it cannot read."""
+
 app = typer.Typer(
     name="domcli",
     help="Launch and watch experiments on over-memorization and adversarial robustness (DOM, ICLR 2024).",
@@ -89,13 +92,26 @@ def main() -> None:
     """Run the command line; the process ends with 0, 1 (a run failed), 2 (bad usage or settings) or 130 (Ctrl-C)."""
     with _quiet_pipes():
         try:
-            app(prog_name="domcli")
+            sys.exit(app(prog_name="domcli", standalone_mode=False) or 0)
+        except UsageError as error:
+            output.error(_usage(error))
+            sys.exit(2)
         except DomcliError as error:
             for problem in str(error).split("\n"):
                 output.error(problem)
             sys.exit(error.exit_code)
+        except typer.Abort:  # the end of the input where a question was asked
+            sys.exit(1)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
+
+
+def _usage(error: Exception) -> str:
+    """Return what is wrong with the command line, and where the right one is shown."""
+    context = getattr(error, "ctx", None)
+    command = "domcli" if context is None else context.command_path
+    sentence: str = error.format_message()  # type: ignore[attr-defined]
+    return f"{sentence.replace('Value error, ', '').rstrip('.')}; see {command} --help"
 
 
 @contextlib.contextmanager

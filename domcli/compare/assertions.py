@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from domcli.compare.attacks import GRAMMAR
 from domcli.compare.errors import ComparisonError
-from domcli.compare.groups import Group
+from domcli.compare.groups import Group, measured
 from domcli.compare.records import METRICS, POINTS, Metric, Point
 
 COMPARISONS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
@@ -17,10 +18,6 @@ COMPARISONS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
     ">=": ("at least", operator.ge),
     "<": ("less than", operator.lt),
     "<=": ("at most", operator.le),
-}
-
-MEASURES: dict[str, tuple[Metric, Point]] = {
-    f"{metric}.{point}": (metric, point) for metric in METRICS for point in POINTS
 }
 
 EXAMPLE = "pgd.last: pgd-dom-re > pgd-baseline"
@@ -67,9 +64,14 @@ def parse(text: str) -> Assertion:
     if form is None:
         raise ComparisonError(f"cannot read --assert {text!r}: write METRIC.POINT: GROUP > GROUP, as in {EXAMPLE!r}")
     measure, left, comparison, right = form.groups()
-    if measure not in MEASURES:
-        raise ComparisonError(f"--assert {text!r}: {measure!r} is not known; it is one of {', '.join(MEASURES)}")
-    return Assertion(text.strip(), *MEASURES[measure], left, comparison, right)
+    metric, _, named = measure.rpartition(".")
+    point = next((point for point in POINTS if point == named), None)
+    if point is None or not (metric in METRICS or GRAMMAR.fullmatch(metric)):
+        raise ComparisonError(
+            f"--assert {text!r}: {measure!r} is not known; it is {', '.join(METRICS)}, aa or an evaluation such as "
+            f"pgd-50-10, then .{', .'.join(POINTS)}"
+        )
+    return Assertion(text.strip(), metric, point, left, comparison, right)
 
 
 def check(assertion: Assertion, groups: Sequence[Group]) -> Verdict:
@@ -112,7 +114,8 @@ def _side(assertion: Assertion, group: Group) -> _Side:
     found = group.summary(assertion.metric, assertion.point)
     if found.mean is not None:
         return _Side(found.mean, f"n = {found.n}")
-    why = "no run that counts" if group.n == 0 else f"no {assertion.metric}.{assertion.point}"
+    there = ", ".join(measured([group]))
+    why = "no run that counts" if group.n == 0 else f"no {assertion.metric}.{assertion.point}, but {there}"
     return _Side(None, f"{group.name} has {why}")
 
 

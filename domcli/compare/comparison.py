@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cached_property
 
 from domcli import __version__
+from domcli.compare.attacks import Attack, pgd_title
 from domcli.compare.errors import ComparisonError
-from domcli.compare.groups import Group, LeftOut, differing_keys, make_groups
+from domcli.compare.groups import Group, LeftOut, attacks, differing_keys, make_groups, measured
+from domcli.compare.notes import notes
 from domcli.compare.paper import Match, against_paper
-from domcli.compare.records import METRICS, POINTS, Metric, Record, criterion, epoch_accuracy, read_record
+from domcli.compare.records import Metric, read_record
 from domcli.compare.significance import Contrast, contrasts
 from domcli.rundir import RunDirectory
-
-MEASURED_BY = ("attack.norm", "attack.epsilon", "evaluation.alpha", "evaluation.steps", "evaluation.restarts")
-"""The settings of the evaluation attack: accuracies under different attacks are different quantities."""
-
-SHOWN = 5
-"""So many epochs are named one by one."""
-
-IMAGES = ("data.dataset", "data.test_images")
 
 
 @dataclass(frozen=True)
@@ -42,7 +37,7 @@ class Comparison:
     @property
     def metrics(self) -> list[Metric]:
         """Return the accuracies that any group has."""
-        return [metric for metric in METRICS if any(group.measures(metric) for group in self.groups)]
+        return measured(self.groups)
 
     @property
     def left_out(self) -> list[tuple[str | None, LeftOut]]:
@@ -52,10 +47,16 @@ class Comparison:
 
     def title(self, metric: Metric) -> str:
         """Return what an accuracy is called: PGD with its steps where all groups took as many."""
-        if metric == "pgd":
-            steps = {group.settings.get("evaluation.steps") for group in self.groups if group.measures("pgd")}
-            return f"PGD-{steps.pop()}" if len(steps) == 1 else "PGD"
-        return {"natural": "natural", "one-step": "one-step", "aa": "AutoAttack"}[metric]
+        if metric != "pgd":
+            name = self._attacks[metric].title if metric in self._attacks else metric
+            return f"{name} (evaluate)" if name == self.title("pgd") else name
+        keys = ("evaluation.steps", "evaluation.restarts")
+        found = {tuple(map(group.settings.get, keys)) for group in self.groups if group.measures("pgd")}
+        return pgd_title(*found.pop()) if len(found) == 1 else "PGD"
+
+    @cached_property
+    def _attacks(self) -> dict[Metric, Attack]:
+        return attacks(self.groups)
 
     @property
     def origin(self) -> str:
@@ -77,97 +78,16 @@ def compare(
     records = [read_record(directory, at_epoch) for directory in directories]
     groups = make_groups([record for record in records if record.settings])
     unread = tuple(LeftOut(record, str(record.shortfall)) for record in records if not record.settings)
-    counted = [group for group in groups if group.n]
+    found = tuple(contrasts(groups, error))
+    tested = any(contrast.difference.p is not None for contrast in found)
     return Comparison(
         groups=tuple(groups),
         unread=unread,
         at_epoch=at_epoch,
         error=error,
         differing=tuple(differing_keys([group.settings for group in groups])),
-        contrasts=tuple(contrasts(groups, error)),
+        contrasts=found,
         paper=tuple(against_paper(groups, error)) if paper else None,
-        notes=tuple(_notes(groups, counted, at_epoch)),
+        notes=tuple(notes(groups, at_epoch, unread=len(unread), tested=tested)),
         made=datetime.now(timezone.utc),
     )
-
-
-def _notes(groups: Sequence[Group], counted: Sequence[Group], at_epoch: int | None) -> Iterator[str]:
-    yield _best_rule(groups, at_epoch)
-    out = sum(len(group.left_out) for group in groups)
-    if out:
-        yield f"{out} {'run does' if out == 1 else 'runs do'} not count; each is listed with the reason."
-    for group in groups:
-        yield from _missing(group)
-        yield from _gaps(group)
-        yield from _mixed(group)
-    yield from _unlike(counted, at_epoch)
-
-
-def _best_rule(groups: Sequence[Group], at_epoch: int | None) -> str:
-    criteria = {criterion(group.settings) for group in groups}
-    chosen = {
-        frozenset({"pgd"}): "the highest PGD test accuracy",
-        frozenset({"natural"}): "the highest natural test accuracy",
-    }.get(frozenset(criteria), "the highest PGD test accuracy (natural where no attack is evaluated)")
-    last = "the final one" if at_epoch is None else f"epoch {at_epoch}, and best is no later"
-    return (
-        f"best is the epoch of {chosen} of each run, last is {last}; diff is best - last, taken in each run and then "
-        "averaged; ± is the sample standard deviation over n seeds (n - 1)."
-    )
-
-
-def _missing(group: Group) -> Iterator[str]:
-    """Name the runs that lack an accuracy that others of their group have."""
-    for metric in METRICS:
-        if not group.measures(metric):
-            continue
-        for point in POINTS[:2]:
-            lacking = [record.name for record in group.records if record.accuracy(metric, point) is None]
-            if lacking:
-                yield f"{group.name}: no {metric}.{point} in {', '.join(lacking)}, which is left out of that mean."
-
-
-def _gaps(group: Group) -> Iterator[str]:
-    """Name the evaluated epochs that lack the accuracy best is chosen on."""
-    metric = criterion(group.settings)
-    for record in group.records:
-        evaluated = (end for end in record.run.state.epochs if end.test is not None)
-        gaps = [str(end.epoch) for end in evaluated if epoch_accuracy(end, metric) is None]
-        if gaps:
-            yield (
-                f"{record.name}: no {metric} accuracy in epoch {', '.join(gaps[:SHOWN])}"
-                f"{' and others' if len(gaps) > SHOWN else ''}; its best is chosen among the rest."
-            )
-
-
-def _mixed(group: Group) -> Iterator[str]:
-    """Name what runs of one group do not share though their settings are the same."""
-    shared: tuple[tuple[str, Callable[[Record], object]], ...] = (
-        ("precision", lambda record: record.run.state.started and record.run.state.started.precision),
-        ("device", lambda record: record.run.state.started and record.run.state.started.device_name),
-        ("domcli version", lambda record: record.environment.get("domcli")),
-        ("size of the test set", lambda record: record.run.state.started and record.run.state.started.test_size),
-    )
-    for what, of in shared:
-        found = {record.name: str(of(record)) for record in group.records}
-        if len(set(found.values())) > 1:
-            listed = ", ".join(f"{value} ({name})" for name, value in found.items())
-            yield f"{group.name}: its runs are not of the same {what}: {listed}."
-
-
-def _unlike(groups: Sequence[Group], at_epoch: int | None) -> Iterator[str]:
-    """Name what makes the numbers of groups different quantities."""
-    ends = {group.name: group.records[0].last.epoch for group in groups if group.records[0].last is not None}
-    if at_epoch is None and len(set(ends.values())) > 1:
-        listed = ", ".join(f"{epoch} in {name}" for name, epoch in ends.items())
-        yield (
-            f"The last epoch is {listed}; --at-epoch {min(ends.values())} compares after as many epochs "
-            "(learning rates still follow each run's own length)."
-        )
-    attacked = [group.settings for group in groups if group.measures("pgd")]
-    unequal = [key for key in MEASURED_BY if key in differing_keys(attacked)] if attacked else []
-    if unequal:
-        yield f"PGD accuracies are under different attacks ({', '.join(unequal)}) and cannot be compared."
-    images = [key for key in IMAGES if groups and key in differing_keys([group.settings for group in groups])]
-    if images:
-        yield f"Accuracies are on different test images ({', '.join(images)})."

@@ -10,9 +10,9 @@ from typing import Any
 
 from domcli import __version__
 from domcli.compare.comparison import Comparison
-from domcli.compare.groups import Group, LeftOut
+from domcli.compare.groups import Group, LeftOut, attacks
 from domcli.compare.paper import Match
-from domcli.compare.records import METRICS, POINTS, Metric, Point, Record, criterion
+from domcli.compare.records import POINTS, Metric, Point, Record, criterion
 from domcli.compare.sheets import best_epoch, patterns
 from domcli.compare.significance import Contrast
 from domcli.compare.statistics import Summary
@@ -37,6 +37,7 @@ def as_json(comparison: Comparison) -> str:
         "unit": "percent",
         "measure": "error" if comparison.error else "accuracy",
         "at_epoch": comparison.at_epoch,
+        "metrics": _metrics(comparison),
         "groups": [_group(comparison, group) for group in comparison.groups],
         "differences": [
             {"key": key, "values": {group.name: group.settings.get(key) for group in comparison.groups}}
@@ -62,6 +63,18 @@ def as_csv(comparison: Comparison) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue()
+
+
+def _metrics(comparison: Comparison) -> dict[str, Any]:
+    """Return what each accuracy is called in tables, and how those from afterwards are asked for."""
+    evaluated = attacks(comparison.groups)
+    return {
+        metric: {
+            "title": comparison.title(metric),
+            "evaluate": evaluated[metric].options if metric in evaluated else None,
+        }
+        for metric in comparison.metrics
+    }
 
 
 def _csv_rows(comparison: Comparison, group: Group) -> Iterator[dict[str, Any]]:
@@ -116,7 +129,7 @@ def _group(comparison: Comparison, group: Group) -> dict[str, Any]:
         **{
             point: {
                 metric: _summary(group.summary(metric, point, comparison.error))
-                for metric in METRICS
+                for metric in comparison.metrics
                 if group.measures(metric)
             }
             for point in POINTS

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from domcli.compare.records import Flat, Metric, Point, Record, flatten
+from domcli.compare.attacks import Attack
+from domcli.compare.records import METRICS, Flat, Metric, Point, Record, flatten
 from domcli.compare.statistics import Summary, summarise
 
 SEED = "train.seed"
@@ -60,6 +61,19 @@ class Group:
     def measures(self, metric: Metric) -> bool:
         """Say whether any run of the group has this accuracy."""
         return bool(self.values(metric, "best") or self.values(metric, "last"))
+
+
+def measured(groups: Iterable[Group]) -> list[Metric]:
+    """Return the accuracies that any run has: of the epochs, then of attacks afterwards."""
+    groups = list(groups)
+    of_epochs = [metric for metric in METRICS if any(group.measures(metric) for group in groups)]
+    return [*of_epochs, *attacks(groups)]
+
+
+def attacks(groups: Iterable[Group]) -> dict[Metric, Attack]:
+    """Return the attacks of `domcli evaluate` on any run, the weakest first and AutoAttack last."""
+    found = {name: attack for group in groups for record in group.records for name, attack in record.attacks.items()}
+    return dict(sorted(found.items(), key=lambda item: item[1].order))
 
 
 def make_groups(records: Iterable[Record]) -> list[Group]:
@@ -136,17 +150,16 @@ def _created(record: Record) -> tuple[float, str]:
 
 
 def _named(groups: list[Group], members: list[list[Record]]) -> list[Group]:
-    names = [_stem(group) for group in members]
-    quick = [all(record.environment.get("quick") is True for record in group) for group in members]
-    for place, name in enumerate(list(names)):
-        if quick[place] and any(other == name and not quick[at] for at, other in enumerate(names)):
-            names[place] = f"{name} quick"
-    for name in {name for name in names if names.count(name) > 1}:
-        places = [place for place, other in enumerate(names) if other == name]
-        keys = differing_keys([groups[place].settings for place in places])[:NAMED_SETTINGS]
-        for place in places:
-            values = (f"{key}={shown_value(groups[place].settings.get(key))}" for key in keys)
-            names[place] = f"{name} ({', '.join(values)})"
+    # What `--quick` shrank is never called what the paper's setting is called.
+    marks = [["quick"] if all(one.environment.get("quick") is True for one in group) else [] for group in members]
+    stems = [(_stem(group), *mark) for group, mark in zip(members, marks, strict=True)]
+    for stem in {stem for stem in stems if stems.count(stem) > 1}:
+        places = [place for place, other in enumerate(stems) if other == stem]
+        for key in differing_keys([groups[place].settings for place in places])[:NAMED_SETTINGS]:
+            for place in places:
+                marks[place].append(f"{key}={shown_value(groups[place].settings.get(key))}")
+    named = zip(stems, marks, strict=True)
+    names = [f"{stem[0]} ({', '.join(mark)})" if mark else stem[0] for stem, mark in named]
     return [replace(group, name=_unique(names, place)) for place, group in enumerate(groups)]
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from domcli.compare.comparison import Comparison
+from domcli.compare.notes import MORE_SEEDS
 from domcli.compare.records import POINTS
 from domcli.compare.sheets import (
     Sheet,
@@ -49,17 +51,21 @@ _MINUS = re.compile(r"(?<![\w.}$-])-(?=\d)|(?<={\[})-(?=\d)")
 
 
 def latex(comparison: Comparison) -> str:
-    """Return the tables, the results first."""
+    """Return the tables, the results first.
+
+    Where rows share their first cells these stand above them once, so that the tables are no wider than a page.
+    """
     paper, deviations = paper_sheets(comparison)
+    tests = contrast_sheet(comparison)
     others = [
-        ("training", training_sheet(comparison)),
-        ("settings", settings_sheet(comparison)),
-        ("tests", contrast_sheet(comparison)),
-        ("paper", paper),
-        ("not-paper", deviations),
+        ("training", training_sheet(comparison), 0),
+        ("settings", settings_sheet(comparison), 0),
+        ("tests", replace(tests, title=f"{tests.title}; {MORE_SEEDS}"), int(tests.columns[0] == "group")),
+        ("paper", paper, 2),
+        ("not-paper", deviations, 2),
     ]
     parts = [_head(comparison), _results(comparison)]
-    parts += [_environment(name, sheet.title, _tabular(sheet)) for name, sheet in others if sheet.rows]
+    parts += [_environment(name, sheet.title, _tabular(sheet, above)) for name, sheet, above in others if sheet.rows]
     return "\n\n".join(parts) + "\n"
 
 
@@ -79,42 +85,39 @@ def _head(comparison: Comparison) -> str:
 
 
 def _results(comparison: Comparison) -> str:
-    """Return the accuracies side by side, as papers show them."""
-    metrics, width = comparison.metrics, len(POINTS)
-    groups = "".join(rf" & \multicolumn{{{width}}}{{c}}{{{escaped(comparison.title(metric))}}}" for metric in metrics)
-    rules = "".join(rf" \cmidrule(lr){{{3 + width * i}-{2 + width * (i + 1)}}}" for i in range(len(metrics)))
-    titles = ["", "n", *POINTS * len(metrics)]
-    rows = [
-        [group.name, str(group.n), *(cell for m in metrics for cell in accuracy_cells(comparison, group, m))]
+    """Return the accuracies, one below the other."""
+    rows = tuple(
+        (comparison.title(metric), group.name, str(group.n), *accuracy_cells(comparison, group, metric))
+        for metric in comparison.metrics
         for group in comparison.groups
-    ]
-    lines = [
-        rf"\begin{{tabular}}{{lr{'r' * width * len(metrics)}}}",
-        r"\toprule",
-        *([f" & {groups} \\\\", rules.strip()] if metrics else []),
-        _row(titles),
-        r"\midrule",
-        *map(_row, rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
+    )
     what = "error" if comparison.error else "accuracy"
     at = "" if comparison.at_epoch is None else f" after {comparison.at_epoch} epochs"
     caption = f"Test {what} (%){at}: {comparison.notes[0]}"
-    return _environment("results", caption, "\n".join(lines))
+    return _environment("results", caption, _tabular(Sheet("", ("", "", "n", *POINTS), rows, 2), 1))
 
 
-def _tabular(sheet: Sheet) -> str:
-    alignment = "l" * sheet.text + "r" * (len(sheet.columns) - sheet.text)
-    body = [_row(sheet.columns), r"\midrule", *map(_row, sheet.rows)]
-    return "\n".join(
-        [rf"\begin{{tabular}}{{{alignment}}}", r"\toprule", *body, r"\bottomrule", r"\end{tabular}"],
-    )
+def _tabular(sheet: Sheet, above: int) -> str:
+    """Return a table; the first `above` cells of rows stand in a line of their own, above all that share them."""
+    blocks: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+    for row in sheet.rows:
+        blocks.setdefault(row[:above], []).append(row[above:])
+    columns = sheet.columns[above:]
+    text = sheet.text - above
+    body = [_row(columns), r"\midrule"]
+    for place, (shared, rows) in enumerate(blocks.items()):
+        if above:
+            title = r"\emph{" + escaped(": ".join(shared)) + "}"
+            body += [*([r"\addlinespace"] if place else []), rf"\multicolumn{{{len(columns)}}}{{l}}{{{title}}} \\"]
+        body += map(_row, rows)
+    alignment = "l" * text + "r" * (len(columns) - text)
+    return "\n".join([rf"\begin{{tabular}}{{{alignment}}}", r"\toprule", *body, r"\bottomrule", r"\end{tabular}"])
 
 
 def _environment(name: str, caption: str, tabular: str) -> str:
-    lines = [r"\begin{table}", r"\centering", r"\small", rf"\caption{{{escaped(caption)}}}"]
-    return "\n".join([*lines, rf"\label{{tab:domcli-{name}}}", tabular, r"\end{table}"])
+    lines = [r"\begin{table}", r"\centering", r"\small", r"\setlength{\tabcolsep}{4pt}"]
+    lines += [rf"\caption{{{escaped(caption)}}}", rf"\label{{tab:domcli-{name}}}"]
+    return "\n".join([*lines, tabular, r"\end{table}"])
 
 
 def _row(cells: Sequence[str]) -> str:

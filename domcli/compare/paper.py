@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 import tomli
 
 from domcli.compare.groups import NEUTRAL, SEED, Group, shown_value
-from domcli.compare.records import METRICS, Flat, Metric, Point, flatten
+from domcli.compare.records import Flat, Metric, Point, flatten
 from domcli.compare.statistics import Summary, welch
 
 Verdict = Literal["within", "above", "below", "too few seeds"]
@@ -154,7 +154,7 @@ def _idle(settings: Flat) -> Iterator[str]:
 
 
 def _rows(group: Group, entry: Entry, error: bool) -> Iterator[Row]:
-    for metric in METRICS:
+    for metric in dict.fromkeys(metric for _, metric in entry.results):
         for point in ("best", "last"):
             paper = entry.results.get((point, metric))
             own = group.summary(metric, point, error)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from domcli import evaluations
+from domcli.compare.attacks import Attack, attack_of
 from domcli.errors import RunDirectoryError
 from domcli.events import EpochEnd, Failed, Finished
 from domcli.rundir import RunDirectory
 from domcli.runs import Run, read_run
 
-Metric = Literal["natural", "pgd", "one-step", "aa"]
+Metric = str
+"""A test accuracy: one of METRICS, or that of an attack of `domcli evaluate` (see `Attack.metric`)."""
+
 Point = Literal["best", "last", "diff"]
 Flat = Mapping[str, Any]
 
-METRICS: tuple[Metric, ...] = ("natural", "pgd", "one-step", "aa")
-"""Test accuracies: natural, under PGD, under the one-step attack, under AutoAttack."""
+METRICS: tuple[Metric, ...] = ("natural", "pgd", "one-step")
+"""Test accuracies of every epoch: natural, under PGD, under the one-step attack."""
 
 POINTS: tuple[Point, ...] = ("best", "last", "diff")
 """Where they are taken: at the run's best epoch, at its last, and the first minus the second (the paper's Diff)."""
@@ -37,8 +40,12 @@ class Record:
     last: EpochEnd | None = None
     """The final epoch, whether or not it was evaluated."""
     shortfall: str | None = None
-    autoattack: Mapping[str, float] = field(default_factory=dict)
-    """AutoAttack accuracy at the best and last epoch, as fractions, where it was measured on the whole test set."""
+    attacks: Mapping[Metric, Attack] = field(default_factory=dict)
+    """The attacks of `domcli evaluate` on its best or last checkpoint."""
+    evaluated: Mapping[Metric, Mapping[Point, float]] = field(default_factory=dict)
+    """The accuracies that they left at best and at last, as fractions."""
+    elsewhere: tuple[evaluations.Evaluation, ...] = ()
+    """Evaluations of other checkpoints than the best and the last."""
 
     @property
     def name(self) -> str:
@@ -64,10 +71,10 @@ class Record:
         if point == "diff":
             best, last = self.accuracy(metric, "best"), self.accuracy(metric, "last")
             return None if best is None or last is None else best - last
-        if metric == "aa":
-            fraction = self.autoattack.get(point)
-        else:
+        if metric in FIELDS:
             fraction = epoch_accuracy(self.best if point == "best" else self.last, metric)
+        else:
+            fraction = self.evaluated.get(metric, {}).get(point)
         return None if fraction is None else 100 * fraction
 
 
@@ -79,16 +86,16 @@ def read_record(directory: RunDirectory, at_epoch: int | None = None) -> Record:
     except RunDirectoryError as error:
         return Record(run, {}, directory.read_environment(), shortfall=str(error))
     epochs = [epoch for epoch in run.state.epochs if at_epoch is None or epoch.epoch <= at_epoch]
-    best, last = _best(epochs, criterion(settings)), epochs[-1] if epochs else None
-    return Record(
+    record = Record(
         run,
         settings,
         directory.read_environment(),
-        best=best,
-        last=last,
+        best=_best(epochs, criterion(settings)),
+        last=epochs[-1] if epochs else None,
         shortfall=_shortfall(run, settings.get("train.epochs"), at_epoch),
-        autoattack=_autoattack(directory, settings, {"best": best, "last": last}),
     )
+    found = evaluations.read_all(directory)
+    return _evaluated(record, found) if found else record
 
 
 def criterion(settings: Flat) -> Metric:
@@ -126,19 +133,25 @@ def _best(epochs: Sequence[EpochEnd], metric: Metric) -> EpochEnd | None:
     return best
 
 
-def _autoattack(directory: RunDirectory, settings: Flat, points: Mapping[str, EpochEnd | None]) -> dict[str, float]:
-    """Return the AutoAttack accuracy of each point whose weights were attacked as these settings attack, if any were.
+def _evaluated(record: Record, found: Sequence[evaluations.Evaluation]) -> Record:
+    """Return the record with what attacks found of the weights of its best and last epoch.
 
     Which weights those were, their epoch says: `best` and `last` may be the same, and go on with the training. Of
-    several evaluations of the same weights, the latest counts.
+    several evaluations of the same weights by the same attack, the latest counts.
     """
-    found = {}
-    for one in evaluations.read_all(directory):
-        plan, own = one.plan, (settings.get("attack.norm"), settings.get("attack.epsilon"))
-        if plan.attack != "autoattack" or not one.is_complete or plan.step or (plan.norm, plan.epsilon) != own:
+    attacks: dict[Metric, Attack] = {}
+    accuracies: dict[Metric, dict[Point, float]] = {}
+    elsewhere = []
+    ends: dict[Point, EpochEnd | None] = {"best": record.best, "last": record.last}
+    for one in found:
+        points = [point for point, end in ends.items() if end and end.epoch == one.plan.epoch and not one.plan.step]
+        if not points:
+            elsewhere.append(one)
             continue
-        found.update({point: one.accuracy for point, end in points.items() if end and end.epoch == plan.epoch})
-    return found
+        attack = attack_of(one)
+        attacks[attack.metric] = attack
+        accuracies.setdefault(attack.metric, {}).update(dict.fromkeys(points, one.accuracy))
+    return replace(record, attacks=attacks, evaluated=accuracies, elsewhere=tuple(elsewhere))
 
 
 def _shortfall(run: Run, epochs: int | None, at_epoch: int | None) -> str | None:

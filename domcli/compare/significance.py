@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from domcli.compare.groups import Group
-from domcli.compare.records import METRICS, POINTS, Metric, Point
+from domcli.compare.groups import Group, measured
+from domcli.compare.records import POINTS, Metric, Point
 from domcli.compare.statistics import Difference, paired, welch
 
 
@@ -27,7 +27,7 @@ def contrasts(groups: Sequence[Group], error: bool = False) -> Iterator[Contrast
     With the same seeds in both (two at least) the test is paired by seed, otherwise it is Welch's on all runs of both,
     so that the difference always is that of the means in the tables. The p values are not corrected for their number.
     """
-    for metric in METRICS:
+    for metric in measured(groups):
         for point in POINTS:
             for group in groups[1:]:
                 found = _contrast(group, groups[0], metric, point, error)

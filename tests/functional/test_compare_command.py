@@ -207,6 +207,10 @@ def test_an_unfinished_run_is_listed_and_no_failure(cli, runs):
     ("arguments", "sentence"),
     [
         (["fgsm"], "error: no run fits 'fgsm'; runs has "),
+        (
+            [],
+            "error: name the runs to compare, the baseline first, as in: domcli compare-runs pgd-baseline pgd-dom-re",
+        ),
         (["pgd", "--json", "--format", "csv"], "error: --json and --format csv ask for two formats"),
         (["pgd", "--paper", "--at-epoch", "2"], "error: --paper compares with the end of training"),
     ],
@@ -216,6 +220,12 @@ def test_bad_usage_is_a_sentence(cli, runs, arguments, sentence):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(sentence)
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_without_any_runs_the_example_is_of_presets(cli, tmp_path):
+    done = cli("compare-runs", "--runs-dir", "nothing")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("compare-runs pgd-baseline pgd-dom-re (there are none in nothing yet)\n")
 
 
 def test_comparing_loads_neither_torch_nor_numpy(cli, runs):
@@ -254,3 +264,14 @@ def test_a_terminal_sees_the_curves_too(cli):
     assert "pgd-dom-re" in picture
     assert any("\u2800" < sign < "\u28ff" for sign in picture)
     assert max(len(line) for line in picture.splitlines()) <= 100
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize("columns", [80, 60, 40])
+def test_a_narrow_terminal_cuts_nothing(cli, columns):
+    terminal = Terminal(cli.command("compare-runs", "pgd*"), columns=columns, lines=300)
+    assert terminal.end() == 0
+    assert max(len(line) for line in terminal.text.splitlines()) <= columns
+    for number in ("46.00 ± 1.00", "56.33 ± 1.53", "0:00:12 ± 0:00:00", "[+8.90, +11.77]", "more seeds"):
+        assert number in terminal.text
+    assert "pgd-baseline" in "".join(terminal.text.split())

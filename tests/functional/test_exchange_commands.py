@@ -81,7 +81,7 @@ def test_importing_twice_is_refused_with_the_name(cli, log):
 def test_one_name_for_several_logs_is_bad_usage(cli, log):
     done = cli("import", str(log), str(log), "--name", "x")
     assert done.returncode == 2
-    assert "one name cannot be given to several logs" in done.stderr
+    assert done.stderr == "error: one --name cannot be given to several logs: import them one by one\n"
 
 
 def test_csv_goes_to_stdout_or_to_a_file(cli, log):

@@ -187,6 +187,24 @@ def test_latex_escapes_what_it_would_read(nasty: Comparison) -> None:
     )
 
 
+def test_latex_sets_what_rows_share_above_them(comparison: Comparison) -> None:
+    (results, *_) = re.findall(r"\\begin{tabular}(.*?)\\end{tabular}", export(comparison, "latex"), flags=re.DOTALL)
+    assert results.splitlines() == [
+        "{lrrrr}",
+        r"\toprule",
+        r" & n & best & last & diff \\",
+        r"\midrule",
+        r"\multicolumn{5}{l}{\emph{natural}} \\",
+        r"pgd-baseline & 2 & 80.00 $\pm$ 0.00 & 70.00 $\pm$ 0.00 & 10.00 $\pm$ 0.00 \\",
+        r"pgd-dom-re & 3 & 80.00 $\pm$ 0.00 & 70.00 $\pm$ 0.00 & 10.00 $\pm$ 0.00 \\",
+        r"\addlinespace",
+        r"\multicolumn{5}{l}{\emph{PGD-20}} \\",
+        r"pgd-baseline & 2 & 55.00 $\pm$ 7.07 & 45.00 $\pm$ 7.07 & 10.00 $\pm$ 0.00 \\",
+        r"pgd-dom-re & 3 & 62.00 $\pm$ 13.11 & 52.00 $\pm$ 13.11 & 10.00 $\pm$ 0.00 \\",
+        r"\bottomrule",
+    ]
+
+
 def test_latex_rows_have_as_many_cells_as_their_table(nasty: Comparison) -> None:
     tables = re.findall(r"\\begin{tabular}{([lr]+)}(.*?)\\end{tabular}", export(nasty, "latex"), flags=re.DOTALL)
     assert len(tables) >= 4

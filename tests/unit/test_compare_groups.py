@@ -11,15 +11,11 @@ import tomli_w
 from compared import FAILED, STOPPED, epoch_ends, seeds, write_events, write_run
 from samples import epoch_end, started
 
-from domcli import evaluations
 from domcli.compare import Comparison, compare, select
 from domcli.compare.errors import ComparisonError
-from domcli.compare.groups import Group
-from domcli.compare.records import Record, read_record
+from domcli.compare.records import read_record
 from domcli.compare.statistics import Summary
 from domcli.events import AnyEvent, Finished
-from domcli.rundir import RunDirectory
-from domcli.runs import Run
 
 
 def compared(folder: Path, *patterns: str, at_epoch: int | None = None, error: bool = False) -> Comparison:
@@ -117,10 +113,17 @@ def test_groups_of_one_preset_are_told_apart_by_their_settings(tmp_path: Path) -
     ]
 
 
-def test_a_quick_group_beside_a_full_one_is_called_so(tmp_path: Path) -> None:
-    seeds(tmp_path, "pgd-dom-re", [0.5])
+def test_a_quick_group_is_called_so_beside_a_full_one_or_alone(tmp_path: Path) -> None:
     seeds(tmp_path, "pgd-dom-re", [0.5], changes=["model.width=16"], quick=True)
-    assert sorted(names(compared(tmp_path))) == ["pgd-dom-re", "pgd-dom-re quick"]
+    assert names(compared(tmp_path)) == ["pgd-dom-re (quick)"]
+    seeds(tmp_path, "pgd-dom-re", [0.5])
+    assert sorted(names(compared(tmp_path))) == ["pgd-dom-re", "pgd-dom-re (quick)"]
+    seeds(tmp_path, "pgd-dom-re", [0.5], changes=["model.width=8"], quick=True)
+    assert sorted(names(compared(tmp_path))) == [
+        "pgd-dom-re",
+        "pgd-dom-re (quick, model.width=16)",
+        "pgd-dom-re (quick, model.width=8)",
+    ]
 
 
 def test_names_are_there_once_even_where_many_settings_differ(tmp_path: Path) -> None:
@@ -344,72 +347,6 @@ def test_natural_training_chooses_best_by_natural_accuracy(tmp_path: Path) -> No
     (group,) = compared(tmp_path).groups
     assert group.values("natural", "diff") == pytest.approx({0: 10})
     assert not group.measures("pgd")
-
-
-def test_autoattack_stands_at_best_and_last_where_it_was_measured() -> None:
-    run = Run(RunDirectory(Path("a")))
-    records = [
-        Record(run, {"train.seed": seed}, {}, autoattack={"best": 0.5 + seed / 10, "last": 0.4}) for seed in (0, 1)
-    ]
-    group = Group("a", {}, tuple(records))
-    assert group.measures("aa")
-    assert group.summary("aa", "best") == Summary(2, pytest.approx(55), pytest.approx(7.0710678))
-    assert group.values("aa", "diff") == pytest.approx({0: 10, 1: 20})
-
-
-def attacked(run: RunDirectory, epoch: int, accuracy: float, date: float = 1.0, **changes: object) -> None:
-    """Keep the result of AutoAttack on a run's checkpoint of an epoch; `changes` are to its plan or to the result."""
-    plan = evaluations.Plan(
-        checkpoint=f"checkpoints/epoch-{epoch:04}.safetensors",
-        digest="ab",
-        epoch=epoch,
-        step=0,
-        attack="autoattack",
-        norm="linf",
-        epsilon=8.0,
-        seed=0,
-    )
-    of_plan = {key: value for key, value in changes.items() if key in evaluations.Plan.__struct_fields__}
-    plan = msgspec.structs.replace(plan, **of_plan)
-    found = evaluations.Evaluation(
-        plan=plan,
-        accuracy=accuracy,
-        natural_accuracy=0.9,
-        stages={},
-        images=10,
-        test_images=int(str(changes.get("test_images", 10))),
-        seconds=1.0,
-        date=date,
-        device="cpu",
-        device_name="a machine",
-        versions={},
-    )
-    evaluations.write_result(evaluations.prepare(run, plan), found)
-
-
-def test_autoattack_counts_for_the_epoch_whose_weights_were_attacked(tmp_path: Path) -> None:
-    run = write_run(tmp_path)
-    assert read_record(run).autoattack == {}
-    attacked(run, 2, 0.25)
-    assert read_record(run).autoattack == {"best": 0.25}
-    attacked(run, 3, 0.125)
-    record = read_record(run)
-    assert [record.accuracy("aa", point) for point in ("best", "last", "diff")] == [25, 12.5, 12.5]
-    attacked(run, 3, 0.1, date=2.0, seed=1)
-    assert read_record(run).autoattack == {"best": 0.25, "last": 0.1}
-    assert read_record(run, at_epoch=2).autoattack == {"best": 0.25, "last": 0.25}
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"test_images": 100}, {"epsilon": 4.0}, {"norm": "l2"}, {"attack": "pgd"}, {"step": 3}, {"epoch": 1}],
-)
-def test_autoattack_of_other_weights_images_or_radius_does_not_count(
-    tmp_path: Path, changes: dict[str, object]
-) -> None:
-    run = write_run(tmp_path)
-    attacked(run, int(str(changes.pop("epoch", 2))), 0.25, **changes)
-    assert read_record(run).autoattack == {}
 
 
 def test_a_run_without_events_is_left_out(tmp_path: Path) -> None:

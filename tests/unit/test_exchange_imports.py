@@ -8,6 +8,7 @@ import pytest
 from official_logs import arguments, epoch_line, opening, whole_log, write
 
 from domcli import rundir
+from domcli.compare import compare, select
 from domcli.errors import RunDirectoryError, SettingsError, StorageError
 from domcli.events import Finished, Stopped
 from domcli.exchange.imports import read_runs, write_runs
@@ -303,3 +304,21 @@ def test_the_stream_is_numbered_and_in_order(one):
     assert [event["kind"] for event in events] == ["started", *["epoch"] * 4, "finished"]
     assert [event["seq"] for event in events] == list(range(6))
     assert [event["time"] for event in events] == sorted(event["time"] for event in events)
+
+
+def test_logs_of_every_paradigm_stand_in_one_comparison(tmp_path):
+    logs = [
+        write(tmp_path / f"{attack}-{seed}.log", whole_log((0.5, 0.6, 0.5, 0.4), attack=attack, seed=seed, **named))
+        for attack, named in {"none": {"fname": "NO"}, "pgd": {"fname": "RO"}, "fgsm": {"fname": "CO"}}.items()
+        for seed in (0, 1)
+    ]
+    write_runs(read_runs(logs, tmp_path / "runs"), tmp_path / "runs")
+    comparison = compare(select(tmp_path / "runs", ["NO*", "RO*", "CO*"]))
+    assert [(group.name, group.n) for group in comparison.groups] == [("NO", 2), ("RO", 2), ("CO", 2)]
+    assert comparison.metrics == ["natural", "pgd", "one-step"]
+    natural, robust, catastrophic = comparison.groups
+    assert natural.values("natural", "diff") == pytest.approx({0: 20, 1: 20})
+    assert not natural.measures("pgd")
+    assert robust.values("pgd", "best") == pytest.approx({0: 60, 1: 60})
+    assert catastrophic.values("one-step", "last") == pytest.approx({0: 39, 1: 39})
+    assert all(record.environment["imported_from"] for group in comparison.groups for record in group.records)

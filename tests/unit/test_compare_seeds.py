@@ -1,0 +1,78 @@
+"""What a comparison says of groups with a single seed, and of the seeds that would separate groups."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from compared import STOPPED, seeds, write_run
+
+from domcli.compare import Comparison, compare, select
+from domcli.compare.seeds import more_command
+
+LAUNCHED = "domcli run {} --quick --seeds 0 --set train.epochs=3 --set=dom.threshold=2 --detach --runs-dir 'my runs'"
+
+
+def compared(folder: Path) -> Comparison:
+    return compare(select(folder, ["*"]))
+
+
+def command(folder: Path, **environment: Any) -> str | None:
+    write_run(folder, environment=environment)
+    (group,) = compared(folder).groups
+    return more_command(group)
+
+
+def test_a_single_seed_is_named_with_the_command_for_more(tmp_path: Path) -> None:
+    write_run(tmp_path, environment={"command_line": "domcli run pgd-dom-re --set train.epochs=3"})
+    write_run(tmp_path, "pgd-baseline", 0)
+    write_run(tmp_path, "pgd-baseline", 1)
+    assert [note for note in compared(tmp_path).notes if "single" in note] == [
+        "pgd-dom-re has a single seed, so no standard deviation and no test; run more of it with: "
+        "domcli run pgd-dom-re --set train.epochs=3 --seeds 1,2"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("preset", "launched"), [("pgd-dom-re", "pgd-dom-re"), ("pgd-dom-re", "--all-paper"), ("mine", "dir/mine.toml")]
+)
+def test_the_command_keeps_what_makes_the_runs(tmp_path: Path, preset: str, launched: str) -> None:
+    tmp_path = tmp_path / "my runs"
+    found = command(tmp_path, preset=preset, quick=True, command_line=LAUNCHED.format(launched))
+    wanted = launched if launched.endswith(".toml") else preset
+    assert found == (
+        f"domcli run {wanted} --quick --set train.epochs=3 --set dom.threshold=2 --seeds 1,2 --runs-dir '{tmp_path}'"
+    )
+
+
+def test_seeds_that_are_taken_are_not_proposed(tmp_path: Path) -> None:
+    launched = {"command_line": "domcli run pgd-dom-re --set train.seed=1"}
+    write_run(tmp_path, seed=1, environment=launched)
+    write_run(tmp_path, seed=2, ending=STOPPED, environment=launched)
+    (group,) = compared(tmp_path).groups
+    assert more_command(group) == "domcli run pgd-dom-re --seeds 0,3"
+
+
+@pytest.mark.parametrize("written", [None, "domcli run 'unfinished"])
+def test_without_a_command_none_is_made_up(tmp_path: Path, written: str | None) -> None:
+    assert command(tmp_path, command_line=written) is None
+    assert any(note.endswith("so no standard deviation and no test.") for note in compared(tmp_path).notes)
+
+
+def test_many_single_seeds_are_counted(tmp_path: Path) -> None:
+    for threshold in range(5):
+        write_run(tmp_path, name=f"t{threshold}", changes=[f"dom.threshold={threshold + 1}"])
+    single = [note for note in compared(tmp_path).notes if "single" in note]
+    assert len(single) == 4
+    assert single[-1] == "2 more groups have a single seed."
+
+
+def test_more_seeds_are_explained_where_groups_are_tested(tmp_path: Path) -> None:
+    seeds(tmp_path, "pgd-dom-re", [0.5, 0.6])
+    assert not any(note.startswith("more seeds: ") for note in compared(tmp_path).notes)
+    write_run(tmp_path, "pgd-baseline")
+    assert not any(note.startswith("more seeds: ") for note in compared(tmp_path).notes)
+    seeds(tmp_path, "pgd-augmix", [0.5, 0.55])
+    (note,) = [note for note in compared(tmp_path).notes if note.startswith("more seeds: ")]
+    assert "take 0 out of the 95 % interval if the difference and the standard deviations stayed" in note
