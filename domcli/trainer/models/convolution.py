@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from domcli.trainer.native import operations
+
 LARGEST_MAP = 4
 """Output height and width up to which the matrix product is faster."""
 FEWEST_CHANNELS = 256
@@ -22,11 +24,15 @@ class Conv2d(nn.Conv2d):
 
     def __init__(self, in_channels: int, channels: int, kernel: int, stride: int = 1) -> None:
         super().__init__(in_channels, channels, kernel, stride=stride, padding=kernel // 2, bias=False)
+        self._packed = operations.PackedWeight()
         self._matrix: Tensor | None = None
         self._matrix_is_for: tuple[int, bool] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return N x C' x H' x W' from N x C x H x W."""
+        if operations.in_use(x) and operations.can_convolve(x, self.weight, self.stride[0]):
+            out: Tensor = operations.Convolution.apply(x, self.weight, self._packed, self.stride[0])
+            return out
         if not self._pays_off(x):
             return super().forward(x)
         geometry = (self.kernel_size[0], self.stride[0], int(self.padding[0]))

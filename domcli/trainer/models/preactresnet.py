@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from domcli.trainer.models.convolution import Conv2d
+from domcli.trainer.models.normalisation import BatchNormReLU
 
 
 class PreActBlock(nn.Module):
@@ -16,18 +16,18 @@ class PreActBlock(nn.Module):
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
-        self.bn1 = nn.BatchNorm2d(in_channels)
+        self.bn1 = BatchNormReLU(in_channels)
         self.conv1 = Conv2d(in_channels, channels, 3, stride)
-        self.bn2 = nn.BatchNorm2d(channels)
+        self.bn2 = BatchNormReLU(channels)
         self.conv2 = Conv2d(channels, channels, 3)
         self.shortcut: Conv2d | None = None
         if stride != 1 or in_channels != channels:
             self.shortcut = Conv2d(in_channels, channels, 1, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        activated = F.relu(self.bn1(x), inplace=True)
+        activated = self.bn1(x)
         carried = x if self.shortcut is None else self.shortcut(activated)
-        out: Tensor = self.conv2(F.relu(self.bn2(self.conv1(activated)), inplace=True))
+        out: Tensor = self.conv2(self.bn2(self.conv1(activated)))
         return out + carried
 
 
@@ -47,12 +47,12 @@ class PreActResNet(nn.Module):
                 stages.append(PreActBlock(in_channels, width, 2 if stage > 0 and block == 0 else 1))
                 in_channels = width
         self.blocks = nn.Sequential(*stages)
-        self.bn = nn.BatchNorm2d(in_channels)
+        self.bn = BatchNormReLU(in_channels)
         self.linear = nn.Linear(in_channels, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits, N x classes, of normalised images, N x C x H x W."""
-        out = F.relu(self.bn(self.blocks(self.conv1(x))), inplace=True)
+        out = self.bn(self.blocks(self.conv1(x)))
         logits: Tensor = self.linear(out.mean((2, 3)))
         return logits
 

@@ -1,0 +1,37 @@
+"""Batch norm with the ReLU behind it: one operation, so that both can be done in the same pass over the images."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from domcli.trainer.native import operations
+
+
+class BatchNormReLU(nn.BatchNorm2d):
+    """max(0, batch norm(x)); the parameters and running statistics are those of nn.BatchNorm2d."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what nn.BatchNorm2d and a ReLU make of N x C x H x W, up to rounding."""
+        if not (operations.in_use(x) and x.shape[1] % operations.CHANNELS == 0):
+            return F.relu(super().forward(x), inplace=True)
+        x = x.contiguous(memory_format=torch.channels_last)
+        mean, variance = self._statistics(x)
+        out: Tensor = operations.BatchNormReLU.apply(x, self.weight, self.bias, mean, variance, self.eps, self.training)
+        return out
+
+    @torch.no_grad()
+    def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        if not self.training:
+            return self.running_mean, self.running_var
+        assert self.momentum is not None
+        assert self.num_batches_tracked is not None
+        mean, variance = operations.statistics(x)
+        count = x.numel() // x.shape[1]
+        self.num_batches_tracked.add_(1)
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance * (count / max(1, count - 1)), self.momentum)
+        return mean, variance
