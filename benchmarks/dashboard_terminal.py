@@ -26,7 +26,8 @@ class Terminal:
         if self.pid == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
             environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
-            for name in ("COLUMNS", "LINES", "NO_COLOR"):
+            # Like an installed package, the second start finds itself compiled.
+            for name in ("COLUMNS", "LINES", "NO_COLOR", "PYTHONDONTWRITEBYTECODE"):
                 environment.pop(name, None)
             os.execve(command[0], command, environment)
         self._content = bytearray()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Callable, Iterable
+from itertools import product
+
 import numpy as np
 
 from domcli.charts.chart import Chart, Mark, Target
@@ -31,10 +35,11 @@ def draw(chart: Chart, width: int, height: int, *, ascii: bool = False) -> Pictu
         draw_stack(canvas, chart.stack, plot)
     _draw_areas(canvas, chart, plot)
     busy = _draw_lines(canvas, chart, plot)
+    labels = Labels(canvas, plot, busy)
     for mark in chart.marks:
-        _draw_mark(canvas, mark, plot, busy)
+        _draw_mark(canvas, mark, plot, labels)
     for target in chart.targets:
-        _label_target(canvas, target, plot, busy)
+        _label_target(target, plot, labels)
     at = None if chart.cursor is None else plot.column_of(chart.cursor)
     if at is not None:
         canvas.highlight(plot, at, "|" if ascii else "│", busy[:, at - plot.left])
@@ -123,44 +128,54 @@ def _draw_lines(canvas: Canvas, chart: Chart, plot: Plot) -> Flags:
     return layer.paint()
 
 
-def _draw_mark(canvas: Canvas, mark: Mark, plot: Plot, busy: Flags) -> None:
+class Labels:
+    """Puts labels where they cover nothing, with a gap between neighbours."""
+
+    def __init__(self, canvas: Canvas, plot: Plot, busy: Flags) -> None:
+        """`busy` are the cells of the plot that are taken; those of labels are added."""
+        self.busy = busy
+        self._canvas, self._plot = canvas, plot
+        self._near = np.zeros_like(busy)
+
+    def put(self, text: str, style: Style, rows: Iterable[int], starts: Callable[[int], Iterable[int]]) -> None:
+        """Write a label in the first of the rows that has room, at one of the `starts` for its width, else nowhere."""
+        plot, ascii = self._plot, self._canvas.ascii
+        label = shortened(printable(text, ascii), plot.columns // 2, ascii)
+        for row, start in product(rows, starts(len(label))):
+            end = start + len(label)
+            inside = 0 <= row < plot.rows and start >= 0 and end <= plot.columns
+            if label and inside and not (self.busy[row, start:end] | self._near[row, start:end]).any():
+                self._canvas.put(plot.top + row, plot.left + start, label, style)
+                self.busy[row, start:end] = True
+                self._near[row, max(0, start - 1) : end + 1] = True
+                return
+
+
+def _draw_mark(canvas: Canvas, mark: Mark, plot: Plot, labels: Labels) -> None:
     """Draw a vertical line behind the series, with its label in the uppermost row that has room beside it."""
     at = plot.column_of(mark.x)
     if at is None:
         return
     column = at - plot.left
     style = Style(mark.colour)
-    free = plot.top + np.flatnonzero(~busy[:, column])
+    free = plot.top + np.flatnonzero(~labels.busy[:, column])
     canvas.codes[free, at] = ord("|" if canvas.ascii else "┊")
     canvas.styles[free, at] = canvas.number(style)
-    label = shortened(printable(mark.label, canvas.ascii), plot.columns // 2, canvas.ascii)
-    places = [(row, start) for row in range(plot.rows) for start in (column + 1, column - len(label))]
-    _put_label(canvas, label, style, plot, busy, places)
+    labels.put(mark.label, style, range(plot.rows), lambda width: (column + 1, column - width))
 
 
-def _label_target(canvas: Canvas, target: Target, plot: Plot, busy: Flags) -> None:
+def _label_target(target: Target, plot: Plot, labels: Labels) -> None:
     at = plot.row_of(target.y)
     if at is None:
         return
-    row = at - plot.top
-    label = shortened(printable(target.label, canvas.ascii), plot.columns // 2, canvas.ascii)
-    places = [(row + down, start) for down in (0, -1, 1) for start in (plot.columns - len(label), 0)]
-    _put_label(canvas, label, Style(target.colour), plot, busy, places)
-
-
-def _put_label(
-    canvas: Canvas, label: str, style: Style, plot: Plot, busy: Flags, places: list[tuple[int, int]]
-) -> None:
-    """Write a label at the first place (row and column in the plot) where it covers nothing, else nowhere."""
-    for row, start in places:
-        end = start + len(label)
-        inside = 0 <= row < plot.rows and start >= 0 and end <= plot.columns
-        if label and inside and not busy[row, start:end].any():
-            canvas.put(plot.top + row, plot.left + start, label, style)
-            busy[row, start:end] = True
-            return
+    rows = [at - plot.top + down for down in (0, -1, 1)]
+    style = Style(target.colour)
+    labels.put(target.label, style, rows, lambda width: (plot.columns - width, 0))
 
 
 def _draw_empty(canvas: Canvas, chart: Chart, plot: Plot) -> None:
-    text = shortened(printable(chart.empty, canvas.ascii), plot.columns, canvas.ascii)
-    canvas.put(plot.top + plot.rows // 2, plot.left + (plot.columns - len(text)) // 2, text, Style("empty"))
+    """Write in the middle why there is nothing, in as many rows as it takes."""
+    lines = textwrap.wrap(printable(chart.empty, canvas.ascii), plot.columns)[: plot.rows]
+    above = (plot.rows + 1 - len(lines)) // 2
+    for row, text in enumerate(lines, start=plot.top + above):
+        canvas.put(row, plot.left + (plot.columns - len(text)) // 2, text, Style("empty"))

@@ -133,8 +133,8 @@ def _draw_axes(frame: Frame) -> Iterator[str]:
             yield element("line", x1=x, x2=x, y1=bottom, y2=bottom + 5, stroke=theme.colour("axis"))
             yield label(x, bottom + 19, tick.label, theme.colour("axis"), "middle")
             end = x + half + 8
-    yield element("path", d=f"M{frame.left:.2f} {frame.top:.2f}V{bottom:.2f}H{right:.2f}", fill="none",
-                  stroke=theme.colour("axis"))  # fmt: skip
+    for end_x, end_y in ((frame.left, frame.top), (right, bottom)):
+        yield element("line", x1=frame.left, x2=end_x, y1=bottom, y2=end_y, stroke=theme.colour("axis"))
 
 
 def draw_marks(frame: Frame) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -83,6 +84,8 @@ def dashboard(
         stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)
     ):
         raise NoTerminalError(f"the dashboard needs a terminal; for a script there is: {options.program()} runs --json")
+    # Nothing that is loaded now goes away again; the app looks for what does once it has started.
+    gc.disable()
     from domcli.dashboard.app import DomcliApp
 
     DomcliApp(source).run()

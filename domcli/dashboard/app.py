@@ -62,6 +62,8 @@ class DomcliApp(App[None]):
     def _settle(self) -> None:
         gc.collect()
         gc.freeze()
+        # With the usual thresholds everything that is alive is looked through every few seconds, for 20 ms.
+        gc.set_threshold(20_000, 20, 100)
         gc.enable()
 
     def on_unmount(self) -> None:

@@ -22,6 +22,7 @@ AXES: dict[XAxis, Axis] = {
     "hours": Axis("hours", "h:mm"),
 }
 NO_RUN = "mark runs with space to see their curves"
+NO_EPOCH = "no epoch is finished yet"
 WITHOUT_PATTERNS = "nothing is known of single patterns here"
 
 
@@ -63,7 +64,7 @@ class Kind:
     curves: tuple[Curve, ...] = ()
     log: bool = False
     """Whether it can be logarithmic."""
-    empty: str = "no epoch is finished yet"
+    empty: str = NO_EPOCH
     smooth: bool = True
     """Whether it can be smoothed: what is noisy."""
     from_zero: bool = False
@@ -133,9 +134,11 @@ def chart_of(kind: Kind, runs: Sequence[Shown], tables: Tables, view: View, whol
     Lines that have not changed are the same objects as before.
     """
     axis = replace(kind.y, label=_unit(kind, runs), log=view.log and kind.log)
+    finished = any(one.run.state.epochs for one in runs)
     chart = Chart(
         x=AXES[view.axis], y=axis, x_limits=view.window or whole, title=kind.title,
-        empty=kind.empty if runs else NO_RUN, marks=marks_of(kind.key, runs, tables, view.axis),
+        empty=NO_RUN if not runs else kind.empty if finished else NO_EPOCH,
+        marks=marks_of(kind.key, runs, tables, view.axis),
     )  # fmt: skip
     if kind.key == "ranges":
         one = first_with_patterns(runs, tables)

@@ -86,7 +86,7 @@ def differences(marked: Sequence[tuple[Listed, str]]) -> Iterator[Content]:
     """Yield the settings in which the marked runs differ, with the value of each, under their names."""
     tables = [flatten(one.run.settings) for one, _ in marked]
     keys = differing_keys(tables)
-    yield _title(f"what differs between the {len(marked)} marked")
+    yield _title(f"differences of the {len(marked)} marked")
     for one, colour in marked:
         yield Content.assemble(("● ", colour), one.name)
     if not keys:

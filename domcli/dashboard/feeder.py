@@ -11,9 +11,13 @@ from domcli.dashboard.messages import ReadingFailed, SnapshotRead, SystemRead
 from domcli.dashboard.model import Snapshot, Wanted
 from domcli.dashboard.source import RunSource
 
-BUSY_SECONDS = 0.5
+BUSY_SECONDS = 1.0
 """Between two looks while a trainer is at work."""
 IDLE_SECONDS = 1.0
+FIRST_SECONDS = 0.1
+"""After the first look at the runs: the list is drawn before anything else is read."""
+LOADING_SECONDS = 1.0
+"""Before the first look at the GPUs, for which much has to be loaded."""
 SYSTEM_SECONDS = 3.0
 """Between two looks at the GPUs and the queue."""
 PATIENCE_SECONDS = 5.0
@@ -63,11 +67,14 @@ class Feeder:
             else:
                 if snapshot != last:
                     self._send(SnapshotRead(snapshot))
+                if last is None:
+                    self._over.wait(FIRST_SECONDS)
                 last = snapshot
                 pause = 0.0 if snapshot.unread else BUSY_SECONDS if snapshot.busy else IDLE_SECONDS
             self._awake.wait(pause)
 
     def _look_at_system(self) -> None:
+        self._over.wait(LOADING_SECONDS)
         while not self._over.is_set():
             pause = SYSTEM_SECONDS
             try:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len, set_cell_size
+
 from domcli.dashboard import words
 from domcli.dashboard.rows import SEVERITY, Row, SortKey, mean_best, mean_last
 from domcli.events import Failed
@@ -56,7 +58,7 @@ OPTIONAL = (BEST, EPOCH, DEVICE, CREATED)
 
 def plan(width: int, rows: Sequence[Row]) -> list[Column]:
     """Return the columns that fit into so many cells; the name takes what is left."""
-    longest = min(LONGEST_NAME, max((len(_name(row)) for row in rows), default=SHORTEST_NAME))
+    longest = min(LONGEST_NAME, max((cell_len(_name(row)) for row in rows), default=SHORTEST_NAME))
     watch = max((len(" ".join(_short_badges(row))) for row in rows), default=0)
     watch = min(watch, WIDE_WATCH if width >= WIDE else NARROW_WATCH)
     fixed = [PROGRESS, LAST]
@@ -79,17 +81,22 @@ def cells(row: Row, columns: Sequence[Column]) -> list[list[Piece]]:
 
 
 def shortened(text: str, width: int) -> str:
-    """Leave out the middle of a text that is too long: its end tells seeds apart."""
+    """Leave out the middle of a text of more than `width` cells: its end tells seeds apart."""
     text = words.printable(text)
-    if len(text) <= width:
+    if cell_len(text) <= width:
         return text
     text = re.sub(r"-seed(\d+)", r" s\1", text)
-    if len(text) <= width:
+    if cell_len(text) <= width:
         return text
     if width <= 1:
-        return text[:width]
-    end = min(6, (width - 1) // 2)
-    return text[: width - 1 - end] + "…" + text[len(text) - end :]
+        return set_cell_size(text, width)
+    end = len(text)
+    while end and cell_len(text[end - 1 :]) <= min(6, (width - 1) // 2):
+        end -= 1
+    start = 0
+    while cell_len(text[: start + 1]) < width - cell_len(text[end:]):
+        start += 1
+    return f"{text[:start]}…{text[end:]}"
 
 
 def bar(fraction: float, width: int = BAR) -> tuple[str, str]:
@@ -151,7 +158,7 @@ def _heading(row: Row, name: int, width: int) -> list[Piece]:
     needed = sum(len(text) for text, _ in counts)
     count = f" n={len(row.runs)}"
     title = shortened(row.runs[0].title, width - needed - len(count) - 3)
-    blank = max(1, name + 1 - 2 - len(title) - len(count))
+    blank = max(1, name + 1 - 2 - cell_len(title) - len(count))
     return [("▸ " if row.folded else "▾ ", "dim"), (title, "name"), (count, "dim"), (" " * blank, ""), *counts]
 
 

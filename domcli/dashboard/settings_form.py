@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from domcli import presets
 from domcli.compare.groups import shown_value
 from domcli.compare.records import flatten
-from domcli.dashboard.steering import Order, parse_seeds
+from domcli.dashboard.steering import Order, parse_jobs, parse_retries, parse_seeds
 from domcli.errors import DomcliError
 from domcli.settings import Settings
 
@@ -24,11 +24,14 @@ class Form:
     devices: str = "auto"
     name: str = ""
     quick: bool = False
+    jobs: str = ""
+    retries: str = ""
 
     def order(self) -> Order:
         """Return what is to be started."""
         overrides = tuple(f"{key}={value}" for key, value in self.changes.items())
-        return Order(self.preset, overrides, self.seeds.strip(), self.quick, self.devices.strip(), self.name.strip())
+        typed = (self.devices, self.name, self.jobs, self.retries)
+        return Order(self.preset, overrides, self.seeds.strip(), self.quick, *(text.strip() for text in typed))
 
     def values(self) -> dict[str, Any]:
         """Return the settings by section.key as they are without the changes. Raises SettingsError."""
@@ -53,11 +56,18 @@ class Form:
             presets.resolve(self.preset, order.overrides, self.quick)
         except DomcliError as error:
             found += str(error).split("\n")
-        try:
-            parse_seeds(self.seeds)
-        except DomcliError as error:
-            found.append(str(error))
+        for check, text in ((parse_seeds, order.seeds), (parse_jobs, order.jobs), (parse_retries, order.retries)):
+            found += problems_of(check, text)
         return found
+
+
+def problems_of(check: Callable[[str], object], text: str) -> list[str]:
+    """Return what a check has to say against a text: nothing, or a sentence."""
+    try:
+        check(text)
+    except DomcliError as error:
+        return [str(error)]
+    return []
 
 
 def every_key(settings: Settings) -> dict[str, Any]:

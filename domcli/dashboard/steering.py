@@ -14,6 +14,7 @@ from domcli.errors import DomcliError, SettingsError
 from domcli.launch.control import sole_access
 from domcli.rundir import RunDirectory
 from domcli.settings import Settings
+from domcli.ticket import Ticket
 
 MOST_SEEDS = 1000
 
@@ -28,11 +29,25 @@ class Order:
     quick: bool = False
     devices: str = "auto"
     name: str = ""
+    jobs: str = ""
+    """How many may train on a device at a time; empty: one."""
+    retries: str = ""
+    """How often a run that failed is resumed by itself; empty: never."""
 
     def settings(self) -> list[Settings]:
         """Return the settings of each run. Raises SettingsError."""
         each = [[f"train.seed={seed}"] for seed in parse_seeds(self.seeds)] or [[]]
         return [presets.resolve(self.preset, [*self.overrides, *seed], self.quick) for seed in each]
+
+    def tickets(self) -> list[Ticket]:
+        """Return a ticket for each run, in their order. Raises SettingsError or DeviceError."""
+        wanted, jobs, retries = self.devices or "auto", parse_jobs(self.jobs), parse_retries(self.retries)
+        chosen = launch.choose_devices(wanted)
+        each = [
+            launch.new_ticket(chosen, wanted, jobs=jobs, max_retries=retries, place=place)
+            for place in range(max(1, len(parse_seeds(self.seeds))))
+        ]
+        return [msgspec.structs.replace(ticket, queued=each[0].queued) for ticket in each]
 
     def command(self, runs_dir: Path | None = None) -> str:
         """Return the command that starts the same runs."""
@@ -42,6 +57,8 @@ class Order:
         for override in self.overrides:
             words += ["--set", override]
         words += ["--device", self.devices] if self.devices not in ("", "auto") else []
+        words += ["--jobs-per-gpu", self.jobs] if self.jobs not in ("", "1") else []
+        words += ["--max-retries", self.retries] if self.retries not in ("", "0") else []
         words += ["--name", self.name] if self.name else []
         words += ["--runs-dir", str(runs_dir)] if runs_dir is not None else []
         return shlex.join([*words, "--detach"])
@@ -64,6 +81,22 @@ def parse_seeds(text: str) -> list[int]:
     return seeds
 
 
+def parse_jobs(text: str) -> int:
+    """Return how many may train on a device at a time, one for an empty text. Raises SettingsError."""
+    return _whole(f"jobs per GPU {text}", text or "1", least=1)
+
+
+def parse_retries(text: str) -> int:
+    """Return how often a run that failed is resumed, never for an empty text. Raises SettingsError."""
+    return _whole(f"retries {text}", text or "0", least=0)
+
+
+def _whole(what: str, text: str, least: int) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise SettingsError(f"{what}: write a whole number, {least} or more")
+    return int(text)
+
+
 def start(order: Order, runs_dir: Path) -> list[RunDirectory]:
     """Queue a run for each seed and return them; all of them or, on an error, none that has not begun."""
     experiments = order.settings()
@@ -72,15 +105,11 @@ def start(order: Order, runs_dir: Path) -> list[RunDirectory]:
         if name is not None:
             rundir.require_unused(runs_dir, name)
     launch.preflight(experiments, runs_dir)
-    chosen = launch.choose_devices(order.devices or "auto")
-    first = launch.new_ticket(chosen, order.devices or "auto")
+    tickets = order.tickets()
     preset = Path(order.preset).stem if order.preset.endswith(".toml") else Path(order.preset).name
     created: list[RunDirectory] = []
     try:
-        for place, (settings, name) in enumerate(zip(experiments, names, strict=True)):
-            ticket = msgspec.structs.replace(
-                launch.new_ticket(chosen, order.devices or "auto", place=place), queued=first.queued
-            )
+        for settings, name, ticket in zip(experiments, names, tickets, strict=True):
             command = order.command()
             created.append(
                 launch.create_run(settings, preset, runs_dir, name, command, quick=order.quick, ticket=ticket)

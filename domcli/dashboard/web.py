@@ -6,6 +6,7 @@ import os
 import secrets
 import shlex
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 from aiohttp import web
 from textual_serve.server import Server
@@ -13,6 +14,8 @@ from textual_serve.server import Server
 from domcli.errors import DomcliError
 
 HOST = "127.0.0.1"
+PAGES = Path(__file__).parent / "pages"
+"""In place of textual-serve's own page: one that fetches nothing from elsewhere, for machines without a network."""
 COLOURS = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
 """What the terminal in the browser can show, whatever the server was started from."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -30,7 +33,7 @@ class LocalServer(Server):
     """
 
     def __init__(self, command: Sequence[str], port: int) -> None:
-        super().__init__(shlex.join(command), host=HOST, port=port, title="domcli")
+        super().__init__(shlex.join(command), host=HOST, port=port, title="domcli", templates_path=PAGES)
         self._key = secrets.token_urlsafe(16)
         self._cookie = f"domcli-{port}"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import math
 import os
@@ -141,6 +140,8 @@ def _refuse_pgd_parameters(given: dict[str, float | None]) -> None:
 
 
 def _package() -> str:
+    import importlib.metadata  # slow to load, and seldom needed
+
     try:
         return f"{AUTOATTACK_PACKAGE} {importlib.metadata.version(AUTOATTACK_PACKAGE)}"
     except importlib.metadata.PackageNotFoundError:

@@ -106,17 +106,24 @@ def plot_groups(path: Path, panels: Sequence[Panel], marks: Mapping[float, str] 
 
 
 @contextlib.contextmanager
+def matplotlib_needed() -> Iterator[None]:
+    """Say what to install, as a PlotError, if an import fails within."""
+    try:
+        yield
+    except ImportError as error:
+        raise PlotError("figures need matplotlib; install it with: pip install 'domcli[plot]'") from error
+
+
+@contextlib.contextmanager
 def figure(columns: int = 1, legend_rows: int = 1) -> Iterator[tuple[Figure, list[Axes]]]:
     """Give a figure with so many panels side by side under a legend, in the style of all figures.
 
     It is never shown on a screen. Raises PlotError if matplotlib is not installed.
     """
-    try:
+    with matplotlib_needed():
         from matplotlib import style
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise PlotError("figures need matplotlib; install it with: pip install 'domcli[plot]'") from error
     with style.context(["default", dict(STYLE)]):
         size = (PANEL[0] * columns, PANEL[1] + LEGEND_ROW * legend_rows)
         drawing = Figure(figsize=size, layout="constrained")

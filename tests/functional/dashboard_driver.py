@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from textual.pilot import Pilot
-from textual.widgets import Static
 
 from domcli.dashboard.app import DomcliApp
 from domcli.dashboard.screens.main import MainScreen
 from domcli.dashboard.source import DirectorySource, RunSource
+from domcli.dashboard.widgets.charts import ChartGrid
 from domcli.dashboard.widgets.run_list import RunList
+from domcli.dashboard.widgets.text_view import TextView
 
 PATIENCE = 60.0
 LARGE = (160, 45)
@@ -67,8 +68,7 @@ class Driver:
         return [note.message for note in self.app._notifications]
 
     def detail(self) -> str:
-        parts = (self.main.query_one(f"#detail-{part}", Static).content for part in ("state", "text"))
-        return "\n".join(map(str, parts))
+        return self.main.query_one(TextView).content.plain
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
@@ -94,13 +94,13 @@ class Driver:
 def drive(
     act: Callable[[Driver], Awaitable[None]], source: RunSource | None = None, size: tuple[int, int] = LARGE
 ) -> None:
-    """Open the dashboard on ./runs (or another source), wait for its first look, and act."""
+    """Open the dashboard on ./runs (or another source), wait for its first look and the charts, and act."""
 
     async def session() -> None:
         app = DomcliApp(source or DirectorySource(Path("runs")))
         async with app.run_test(size=size) as pilot:
             driver = Driver(app, pilot)
-            await driver.until(lambda: not driver.main.snapshot.unread)
+            await driver.until(lambda: not driver.main.snapshot.unread and driver.main.query(ChartGrid))
             await act(driver)
 
     asyncio.run(session())

@@ -243,7 +243,7 @@ def test_settings_tell_what_differs_between_marked_runs() -> None:
     async def act(driver: Driver) -> None:
         await driver.press("space", "space", "s")
         detail = driver.detail()
-        assert "what differs between the 2 marked" in detail
+        assert "differences of the 2 marked" in detail
         assert "train.epochs" in detail
         before_presets = detail.partition("not as in")[0]
         assert " 8" in before_presets

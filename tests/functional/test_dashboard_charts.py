@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from xml.etree import ElementTree
 
 import pytest
+from PIL import Image
 from textual import constants, events
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
@@ -133,6 +135,13 @@ async def settle(pilot: Pilot[None]) -> None:
 
 async def press(pilot: Pilot[None], *keys: str) -> None:
     await pilot.press(*keys)
+    await settle(pilot)
+
+
+async def export(pilot: Pilot[None], *keys: str) -> None:
+    """Press keys of which some export a chart, and wait until that is done."""
+    await press(pilot, *keys)
+    await pilot.app.workers.wait_for_complete()
     await settle(pilot)
 
 
@@ -395,31 +404,108 @@ def test_a_chart_is_exported_as_svg_and_nothing_is_overwritten(tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
 
     async def work(host: Host, pilot: Pilot[None]) -> None:
-        await press(pilot, "e", "e", "down", "e")
+        await export(pilot, "e", "e", "down", "e")
         files = sorted(path.name for path in tmp_path.iterdir())
         assert files == ["one-accuracy-2.svg", "one-accuracy.svg", "one-patterns.svg"]
         document = (tmp_path / "one-accuracy.svg").read_text(encoding="utf-8")
         texts = {element.text for element in ElementTree.fromstring(document).iter() if element.text}
-        assert {"Test accuracy", "natural", "PGD-20", "best"} <= texts
+        assert {"Test accuracy · one", "natural", "PGD-20", "best"} <= texts
+        assert document == (tmp_path / "one-accuracy-2.svg").read_text(encoding="utf-8")
         assert [severity for _, severity in host.notes] == ["information"] * 3
-        assert host.notes[0][0] == str(tmp_path / "one-accuracy.svg")
+        assert (str(tmp_path / "one-accuracy.svg"), "information") in host.notes
 
     drive(work, [shown()])
+
+
+def test_a_chart_is_exported_as_png(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    async def work(host: Host, pilot: Pilot[None]) -> None:
+        await export(pilot, "E", "f", "E")  # in the grid, and on the whole screen
+        assert isinstance(host.screen, FullChart)
+        for name in ("one-accuracy.png", "one-accuracy-2.png"):
+            with Image.open(tmp_path / name) as picture:
+                assert (picture.format, picture.width) == ("PNG", 2000)
+                assert picture.info["dpi"] == pytest.approx((200, 200), abs=0.1)
+        assert sorted(host.notes) == [(str(tmp_path / f"one-accuracy{n}.png"), "information") for n in ("-2", "")]
+
+    drive(work, [shown()])
+
+
+def test_an_exported_chart_says_what_it_is_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    seeds = [shown("one"), shown("two", 1)]
+
+    async def work(host: Host, pilot: Pilot[None]) -> None:
+        await export(pilot, "e")
+        assert ">Test accuracy · dom<" in (tmp_path / "accuracy.svg").read_text(encoding="utf-8")
+        host.charts.show([seeds[0], replace(seeds[1], group="another")])
+        await export(pilot, "e")
+        assert ">Test accuracy<" in (tmp_path / "accuracy-2.svg").read_text(encoding="utf-8")
+
+    drive(work, seeds)
 
 
 def test_an_export_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    open_file = Path.open
 
-    def full(*_: Any, **__: Any) -> int:
-        raise OSError(28, "No space left on device")
+    def full(path: Path, mode: str = "r", *rest: Any, **named: Any) -> Any:
+        if mode == "xb":
+            raise OSError(28, "No space left on device")
+        return open_file(path, mode, *rest, **named)
 
     async def work(host: Host, pilot: Pilot[None]) -> None:
-        monkeypatch.setattr(Path, "write_text", full)
-        await press(pilot, "e")
+        monkeypatch.setattr(Path, "open", full)
+        await export(pilot, "e")
         (note,) = host.notes
         assert note == (f"cannot write {tmp_path / 'one-accuracy.svg'}: No space left on device", "error")
 
     drive(work, [shown()])
+
+
+def test_a_png_without_matplotlib_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"] + ["matplotlib"]:
+        monkeypatch.setitem(sys.modules, name, None)
+
+    async def work(host: Host, pilot: Pilot[None]) -> None:
+        await export(pilot, "E")
+        assert host.notes == [("figures need matplotlib; install it with: pip install 'domcli[plot]'", "error")]
+        assert list(tmp_path.iterdir()) == []
+
+    drive(work, [shown()])
+
+
+def test_in_a_browser_an_export_is_a_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sent: list[tuple[str, str, bytes]] = []
+    monkeypatch.setattr(Host, "is_web", True)
+
+    def deliver(_: Host, file: IO[bytes], *, save_filename: str, mime_type: str) -> None:
+        sent.append((save_filename, mime_type, file.read(8)))
+
+    monkeypatch.setattr(Host, "deliver_binary", deliver)
+
+    async def work(host: Host, pilot: Pilot[None]) -> None:
+        await export(pilot, "e")
+        await export(pilot, "E")
+        assert sent == [
+            ("one-accuracy.svg", "image/svg+xml", b"<svg xml"),
+            ("one-accuracy.png", "image/png", b"\x89PNG\r\n\x1a\n"),
+        ]
+        assert list(tmp_path.iterdir()) == []
+
+    drive(work, [shown()])
+
+
+def test_before_the_first_epoch_every_chart_says_so() -> None:
+    async def work(host: Host, _: Pilot[None]) -> None:
+        assert host.charts.seen
+        for key in host.charts.seen:
+            assert "no epoch is finished yet" in host.chart(key).text
+
+    drive(work, [shown(epochs=0)])
 
 
 def test_gpus_get_charts_when_there_are_any() -> None:

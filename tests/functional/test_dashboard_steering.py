@@ -121,6 +121,48 @@ def test_values_are_checked_as_they_are_typed(cli: CommandLine) -> None:
     assert not Path("runs").exists()
 
 
+def test_jobs_and_retries_are_typed_shown_and_checked(cli: CommandLine) -> None:
+    cli.play("finish")
+
+    async def act(driver: Driver) -> None:
+        await driver.press("n")
+        screen = driver.app.screen
+        assert isinstance(screen, NewRun)
+        command, problem = (screen.query_one(f"#{part}", Static) for part in ("command", "problem"))
+        screen.query_one("#jobs", Input).focus()
+        await driver.type("0")
+        assert str(problem.content) == "jobs per GPU 0: write a whole number, 1 or more"
+        await driver.press("ctrl+s")
+        assert driver.app.screen is screen
+        await driver.press("ctrl+u")
+        await driver.type("2")
+        screen.query_one("#retries", Input).focus()
+        await driver.type("3")
+        assert str(problem.content) == ""
+        assert "--jobs-per-gpu 2 --max-retries 3" in str(command.content)
+        await driver.pilot.click("#quick")
+        await driver.press("ctrl+s")
+        await driver.until_status("pgd-dom-re-quick-seed0", "finished")
+
+    drive(act)
+    run = rundir.find(Path("runs"), "pgd-dom-re-quick-seed0")
+    assert "--jobs-per-gpu 2 --max-retries 3" in str(run.read_environment()["command_line"])
+
+
+def test_whether_a_box_is_ticked_shows_without_colours(cli: CommandLine) -> None:
+    async def act(driver: Driver) -> None:
+        await driver.press("n")
+        before = next(line for line in driver.lines() if "a minute on digits" in line)
+        await driver.pilot.click("#quick")
+        await driver.pilot.pause()
+        after = next(line for line in driver.lines() if "a minute on digits" in line)
+        assert "✓" not in before
+        assert "X" not in before
+        assert "✓" in after
+
+    drive(act)
+
+
 def test_a_choice_is_made_with_enter_and_the_mouse(cli: CommandLine) -> None:
     async def act(driver: Driver) -> None:
         await driver.press("n")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import signal
 import socket
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -58,6 +60,8 @@ def test_a_browser_gets_a_page_and_the_dashboard_in_it(cli: CommandLine) -> None
                     text = await answer.text()
                     assert answer.status == 200
                     assert f"ws://127.0.0.1:{port}/ws" in text
+                    places = re.findall(r"https?://[^/\"']+", text)
+                    assert set(places) == {f"http://127.0.0.1:{port}"}  # it works without a network
                 async with client.get(page) as answer:
                     assert answer.status == 200
                 return await screen_of(client, socket_, "▶ one")
@@ -74,6 +78,42 @@ def test_a_browser_gets_a_page_and_the_dashboard_in_it(cli: CommandLine) -> None
 
         assert " domcli " in asyncio.run(browse())
         assert asyncio.run(intrude()) == [403] * 4
+    finally:
+        server.send_signal(signal.SIGINT)
+        assert server.wait(PATIENCE) == 0
+
+
+def test_an_exported_chart_is_a_download_and_no_file_of_the_server(cli: CommandLine) -> None:
+    recorded.make("one")
+    before = sorted(Path.cwd().iterdir())
+    port = free_port()
+    server = cli.begin("dashboard", "--web", "--port", str(port))
+    try:
+        assert server.stderr is not None
+        address = re.search(r"http://\S+key=[\w-]+", server.stderr.readline())
+        assert address
+
+        async def export() -> tuple[str, str]:
+            async with session() as client:
+                async with client.get(address[0]):
+                    pass
+                async with client.ws_connect(f"ws://127.0.0.1:{port}/ws?width=150&height=40") as socket_:
+                    shown = ""
+                    while "Test accuracy" not in shown:
+                        shown = ESCAPES.sub("", shown + (await socket_.receive_bytes(timeout=PATIENCE)).decode())
+                    await socket_.send_str(json.dumps(["stdin", "e"]))
+                    message = await socket_.receive(PATIENCE)
+                    while message.type is aiohttp.WSMsgType.BINARY or "deliver_file_start" not in message.data:
+                        message = await socket_.receive(PATIENCE)
+                    key = json.loads(message.data)[1]
+                    async with client.get(f"http://127.0.0.1:{port}/download/{key}") as answer:
+                        return answer.headers["Content-Disposition"], await answer.text()
+
+        disposition, text = asyncio.run(export())
+        assert "one-accuracy.svg" in disposition
+        assert text.startswith("<svg")
+        assert ">Test accuracy · one<" in text
+        assert sorted(Path.cwd().iterdir()) == before
     finally:
         server.send_signal(signal.SIGINT)
         assert server.wait(PATIENCE) == 0

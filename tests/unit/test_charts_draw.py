@@ -150,6 +150,25 @@ def test_a_label_covers_no_data_and_no_other_label() -> None:
     assert all(new == old for old, new in zip(bare, labelled, strict=True) if "\u2801" <= old <= "\u28ff")
 
 
+@pytest.mark.parametrize("apart", [1, 2, 3, 4, 5, 6, 7, 8])
+@pytest.mark.parametrize("ascii", [False, True])
+def test_neighbouring_labels_do_not_touch(apart: int, ascii: bool) -> None:
+    marks = (Mark(10, "best"), Mark(10 + apart, "lr down"))
+    flat = Series("", np.array([1.0, 40]), np.array([0.0, 0]))
+    shown = lines(draw(Chart((flat,), x_limits=(1, 40), y_limits=(0, 1), marks=marks), 45, 8, ascii=ascii))
+    text = "\n".join(shown)
+    assert text.count("best") == text.count("lr down") == 1
+    assert "bestlr" not in text
+    assert "downbest" not in text
+
+
+def test_why_a_chart_is_empty_is_told_in_as_many_rows_as_it_takes() -> None:
+    shown = lines(draw(Chart(empty="mark runs with space to see their curves"), 30, 12))
+    assert " ".join(line.split("│")[-1].split("┤")[-1].strip() for line in shown[1:-2]).split() == (
+        ["mark", "runs", "with", "space", "to", "see", "their", "curves"]
+    )
+
+
 def test_a_picture_leads_from_the_mouse_to_the_data() -> None:
     plot = draw(replace(ACCURACY, cursor=None), 44, 12).plot
     assert (plot.left, plot.top, plot.columns, plot.rows) == (5, 1, 39, 9)

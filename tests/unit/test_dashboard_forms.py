@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dashboard_runs import epoch, listed
@@ -51,6 +52,36 @@ def test_the_command_is_that_of_the_command_line() -> None:
         ),
     ]
     assert Order("pgd-dom-re").command() == "domcli run pgd-dom-re --detach"
+
+
+def test_jobs_and_retries_are_in_the_command_and_in_the_tickets() -> None:
+    order = Order("pgd-dom-re", seeds="0-2", devices="cpu", jobs="2", retries="3")
+    assert order.command() == (
+        "domcli run pgd-dom-re --seeds 0-2 --device cpu --jobs-per-gpu 2 --max-retries 3 --detach"
+    )
+    tickets = order.tickets()
+    assert [(one.jobs, one.max_retries, one.place) for one in tickets] == [(2, 3, 0), (2, 3, 1), (2, 3, 2)]
+    assert len({one.id for one in tickets}) == 3
+    assert len({one.queued for one in tickets}) == 1
+    (usual,) = Order("pgd-dom-re", devices="cpu").tickets()
+    assert (usual.jobs, usual.max_retries, usual.wanted) == (1, 0, "cpu")
+    assert Order("pgd-dom-re", jobs="1", retries="0").command() == "domcli run pgd-dom-re --detach"
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "says"),
+    [
+        ("jobs", "0", "jobs per GPU 0: write a whole number, 1 or more"),
+        ("jobs", "two", "jobs per GPU two: write a whole number, 1 or more"),
+        ("retries", "-1", "retries -1: write a whole number, 0 or more"),
+        ("retries", "1.5", "retries 1.5: write a whole number, 0 or more"),
+    ],
+)
+def test_other_jobs_and_retries_are_a_sentence(field: str, text: str, says: str) -> None:
+    typed: dict[str, Any] = {field: text}
+    assert Form("pgd-dom-re", **typed).problems() == [says]
+    with pytest.raises(SettingsError, match=says):
+        Order("pgd-dom-re", devices="cpu", **typed).tickets()
 
 
 def test_an_order_has_settings_for_each_seed() -> None:

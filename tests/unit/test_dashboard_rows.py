@@ -6,11 +6,13 @@ import pytest
 from dashboard_runs import epoch, listed
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from domcli.dashboard import list_columns
 from domcli.dashboard.list_columns import cells, plan, shortened
 from domcli.dashboard.model import Listed
 from domcli.dashboard.rows import SORT_KEYS, Row, View, arrange, fits
+from domcli.dashboard.widgets import run_lines
 from domcli.events import Failed
 from domcli.overfitting import Finding
 
@@ -142,10 +144,29 @@ def test_badges_are_short_and_the_worst_comes_first() -> None:
         ("pgd-dom-re-seed0", 14, "pgd-dom-re s0"),
         ("pgd-dom-randaugment-seed0", 16, "pgd-dom-r…ent s0"),
         ("abc", 1, "a"),
+        ("对抗训练中的过度记忆", 20, "对抗训练中的过度记忆"),
+        ("对抗训练中的过度记忆", 15, "对抗训练…度记忆"),
+        ("对抗训练中的过度记忆", 14, "对抗训…度记忆"),
+        ("对抗", 1, " "),
     ],
 )
 def test_long_names_keep_their_ends(text: str, width: int, expected: str) -> None:
     assert shortened(text, width) == expected
+
+
+@given(st.text(), st.integers(0, 30))
+def test_shortened_names_fit_in_cells(text: str, width: int) -> None:
+    assert cell_len(shortened(text, width)) <= width
+
+
+@pytest.mark.parametrize("width", [30, 46, 60, 90])
+@pytest.mark.parametrize("name", ["对抗训练-seed0", "对抗训练中的过度记忆与灾难性过拟合的研究实验-seed0"])
+def test_columns_are_in_line_whatever_characters_names_have(name: str, width: int) -> None:
+    rows = [row(listed(one, "finished", epochs=(epoch(1, 0.5, best=True),))) for one in (name, "pgd-seed0")]
+    columns = plan(width, rows)
+    wide, narrow = ("".join(text for text, _ in run_lines.line(one, columns, {})) for one in rows)
+    assert cell_len(wide) == cell_len(narrow)
+    assert cell_len(wide[: wide.index("50.0")]) == cell_len(narrow[: narrow.index("50.0")])
 
 
 @given(st.integers(0, 10**8))

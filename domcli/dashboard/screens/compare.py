@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -22,8 +23,11 @@ from domcli.rundir import RunDirectory
 if TYPE_CHECKING:
     from domcli.compare.sheets import Sheet
 
-GAP = "   "
-NOTE_WIDTH = 100
+GAP = "  "
+LEAST_WORDS = 18
+"""Columns that words in a table have at least."""
+LONGEST_LINE = 100
+"""Columns of running text, at the most."""
 
 
 class CompareScreen(Screen[None]):
@@ -37,16 +41,19 @@ class CompareScreen(Screen[None]):
         Binding("escape,q,c", "dismiss", "back"),
     ]
 
+    DEFAULT_CSS = "CompareScreen #compare-scroll { scrollbar-size: 1 1; scrollbar-gutter: stable; }"
+
     @dataclass
     class Compared(Message):
         """The runs were compared."""
 
-        text: Content
+        result: Result
 
     def __init__(self, runs: Sequence[RunDirectory]) -> None:
         super().__init__()
         self._runs = list(runs)
         self._error = False
+        self._result: Result | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(f" Comparison of {len(self._runs)} runs", id="compare-title")
@@ -76,38 +83,76 @@ class CompareScreen(Screen[None]):
         self.app.copy_to_clipboard(text)
         self.notify(text, title="Copied", markup=False)
 
+    def on_resize(self) -> None:
+        self._show()
+
     @on(Compared)
     def _compared(self, message: Compared) -> None:
-        self.query_one("#compare-text", Static).update(message.text)
+        self._result = message.result
+        self._show()
 
     def _compare(self) -> None:
         error = self._error
         self.run_worker(lambda: self.post_message(self.Compared(compared(self._runs, error))), thread=True)
 
+    def _show(self) -> None:
+        if self._result is not None:
+            scroll = self.query_one("#compare-scroll")
+            width = max(20, scroll.scrollable_content_region.width)
+            self.query_one("#compare-text", Static).update(written(self._result, width))
 
-def compared(runs: Sequence[RunDirectory], error: bool = False) -> Content:
-    """Return the tables of a comparison, or why there is none."""
+
+@dataclass(frozen=True)
+class Result:
+    """The tables of a comparison and what is to be said about them, or why there is none."""
+
+    sheets: tuple[Sheet, ...] = ()
+    notes: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def compared(runs: Sequence[RunDirectory], error: bool = False) -> Result:
+    """Compare runs, by test error or by accuracy."""
     from domcli.compare import compare
     from domcli.compare.sheets import sheets
 
     try:
         comparison = compare(runs, error=error, paper=True)
     except (DomcliError, OSError) as problem:
-        return Content.styled(str(problem), "$error")
+        return Result(problem=str(problem))
+    return Result(tuple(sheets(comparison)), (*comparison.notes, comparison.origin))
+
+
+def written(result: Result, width: int) -> Content:
+    """Return the tables and notes as text that fits into a width, but for tables that are wider whatever one does."""
+    line = min(width, LONGEST_LINE)
+    if result.problem:
+        return Content.styled("\n".join(textwrap.wrap(result.problem, line)), "$error")
     lines: list[Content] = []
-    for sheet in sheets(comparison):
-        lines += [Content.styled(sheet.title, "bold $primary"), *table(sheet), Content("")]
-    for note in (*comparison.notes, comparison.origin):
-        lines += [Content.styled(line, "$quiet") for line in textwrap.wrap(note, NOTE_WIDTH)]
+    for sheet in result.sheets:
+        lines += [Content.styled(text, "bold $primary") for text in textwrap.wrap(sheet.title, line)]
+        lines += [*table(sheet, width), Content("")]
+    lines += [Content.styled(text, "$quiet") for note in result.notes for text in textwrap.wrap(note, line)]
     return Content("\n").join(lines)
 
 
-def table(sheet: Sheet) -> Iterator[Content]:
-    """Yield the lines of a table: words to the left, numbers to the right."""
-    widths = [max(map(len, cells)) for cells in zip(sheet.columns, *sheet.rows, strict=True)]
-    yield Content.styled(_line(sheet.columns, widths, sheet.text), "$quiet")
-    for row in sheet.rows:
-        yield Content(_line(row, widths, sheet.text))
+def table(sheet: Sheet, width: int) -> Iterator[Content]:
+    """Yield the lines of a table, words to the left, numbers to the right; long words are wrapped if it is too wide."""
+    columns = [[[cell] for cell in cells] for cells in zip(sheet.columns, *sheet.rows, strict=True)]
+    widths = [_width(column) for column in columns]
+    for place in range(sheet.text):
+        excess = sum(widths) + len(GAP) * (len(widths) - 1) - width
+        if excess > 0:
+            room = max(LEAST_WORDS, widths[place] - excess)
+            columns[place] = [textwrap.wrap(text, room) for (text,) in columns[place]]
+            widths[place] = _width(columns[place])
+    for number, row in enumerate(zip(*columns, strict=True)):
+        for parts in zip_longest(*row, fillvalue=""):
+            yield Content.styled(_line(parts, widths, sheet.text), "" if number else "$quiet")
+
+
+def _width(column: Sequence[Sequence[str]]) -> int:
+    return max(len(line) for cell in column for line in cell)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], words: int) -> str:

@@ -83,7 +83,7 @@ class FullChart(ChartActions, Screen[str]):
         """Yield chart, legend and footer."""
         yield self._view
         yield self._legend
-        yield Footer()
+        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         self.call_after_refresh(self.changed)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
+from textual.style import Style
 from textual.widgets import Static
 
 from domcli.dashboard import words
@@ -51,7 +55,7 @@ KEYS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("+ − 0", "closer, farther, everything; mouse wheel and drag, too"),
             ("[ ]", "chart before, next chart"),
             ("f", "chart on the whole screen"),
-            ("e", "export the chart as SVG"),
+            ("e  E", "export the chart as SVG; as PNG"),
         ),
     ),
     (
@@ -79,10 +83,16 @@ BADGES = (
     ("diverged", "the loss is not finite, or nothing is learned any more"),
 )
 KEY_WIDTH = 18
+NAMES = {
+    "↑": "up", "↓": "down", "←": "left", "→": "right", "esc": "escape", "/": "slash", "+": "plus", "−": "minus",
+    ",": "comma", ".": "full_stop", "<": "less_than_sign", ">": "greater_than_sign",
+    "[": "left_square_bracket", "]": "right_square_bracket",
+}  # fmt: skip
+"""What Textual calls keys that are written in another way."""
 
 
 class Help(ModalScreen[None]):
-    """All keys, signs and badges."""
+    """All keys, signs and badges. A click on a key is as good as the key."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark,enter", "dismiss", "close"),
@@ -92,19 +102,23 @@ class Help(ModalScreen[None]):
         with VerticalScroll(classes="dialog help"):
             yield Static(Content("\n").join(self._lines()))
 
-    def on_click(self) -> None:
+    def on_click(self, event: events.Click) -> None:
+        key = event.style.meta.get("key")
         self.dismiss()
+        if key is not None:
+            self.app.call_later(self.app.simulate_key, key)
 
     def _lines(self) -> list[Content]:
         lines = [
             Content.from_markup("[bold]Is everything running?[/] [$quiet]on the left[/]"),
             Content.from_markup("[bold]Is it learning, and is it memorizing?[/] [$quiet]in the middle[/]"),
             Content.from_markup("[bold]What exactly is this run?[/] [$quiet]on the right[/]"),
+            Content.styled("Keys can be clicked, too, here and in the last line of the screen.", "$quiet"),
             Content(""),
         ]
         for title, keys in KEYS:
             lines.append(Content.styled(title, "bold $primary"))
-            lines += [Content.assemble((f"  {key:<{KEY_WIDTH}}", "bold"), (what, "$quiet")) for key, what in keys]
+            lines += [Content.assemble("  ", *_clickable(key), (what, "$quiet")) for key, what in keys]
             lines.append(Content(""))
         lines.append(Content.styled("Signs", "bold $primary"))
         signs = [(f"  {words.SIGNS[state]} ", STATE_STYLES[state]) for state in words.ATTENTION]
@@ -113,3 +127,10 @@ class Help(ModalScreen[None]):
         lines.append(Content.styled("The overfitting watch", "bold $primary"))
         lines += [Content.assemble((f"  {key:<{KEY_WIDTH}}", "bold"), (what, "$quiet")) for key, what in BADGES]
         return lines
+
+
+def _clickable(keys: str) -> Iterator[Content | tuple[str, Style]]:
+    """Yield keys as they are written, each with the name by which a click finds it."""
+    for part in re.split("( +)", keys):
+        yield part, Style(bold=True) + (Style() if part.isspace() else Style.from_meta({"key": NAMES.get(part, part)}))
+    yield Content(" " * (KEY_WIDTH - len(keys)))

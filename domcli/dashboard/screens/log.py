@@ -17,6 +17,7 @@ from textual.strip import Strip
 from textual.widgets import Footer, Input, Static
 
 from domcli.dashboard.details import tail
+from domcli.dashboard.replay import ReplaySource
 from domcli.rundir import RunDirectory
 
 LINES = 100_000
@@ -102,7 +103,7 @@ class LogScreen(Screen[None]):
         self._over = threading.Event()
 
     def compose(self) -> ComposeResult:
-        yield Static(f" {self._run.name}   {self._run.log.name}", id="log-title", markup=False)
+        yield Static(self._title(), id="log-title", markup=False)
         yield LogView()
         yield Input(placeholder="search", id="log-search", compact=True)
         yield Footer(compact=True, show_command_palette=False)
@@ -157,7 +158,12 @@ class LogScreen(Screen[None]):
     def _count(self) -> None:
         view = self.query_one(LogView)
         found = f"   {len(view.found)} lines with {view.wanted!r}" if view.wanted else ""
-        self.query_one("#log-title", Static).update(f" {self._run.name}   {self._run.log.name}{found}")
+        self.query_one("#log-title", Static).update(f"{self._title()}{found}")
+
+    def _title(self) -> str:
+        """Return which log this is; one that is replayed goes on to the end of its run, past what is played."""
+        whole = isinstance(getattr(self.app, "source", None), ReplaySource)
+        return f" {self._run.name}   {self._run.log.name}{'   to the end of the run' if whole else ''}"
 
     def _follow(self) -> None:
         seen: tuple[int, float] | None = None

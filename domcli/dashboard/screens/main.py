@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
@@ -13,45 +12,31 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.timer import Timer
+from textual.widgets import Input, Static
 
-from domcli.dashboard import selection
+from domcli.dashboard import chart_keys, selection
 from domcli.dashboard.messages import ReadingFailed, SnapshotRead, Steered, SystemRead
 from domcli.dashboard.model import Listed, Snapshot, Wanted
-from domcli.dashboard.palette import palette_for
+from domcli.dashboard.screens import charting
 from domcli.dashboard.screens.steer import SteerActions
-from domcli.dashboard.shown import Shown
-from domcli.dashboard.widgets.chart_actions import ChartActions
-from domcli.dashboard.widgets.charts import ChartGrid
 from domcli.dashboard.widgets.detail import DetailPanel, Tab
+from domcli.dashboard.widgets.footer import KeyLine
 from domcli.dashboard.widgets.header import HeaderLine
 from domcli.dashboard.widgets.run_list import RunList
 from domcli.dashboard.widgets.runs import RunsPanel
-from domcli.rundir import RunDirectory
-from domcli.runs import Run
 
 if TYPE_CHECKING:
     from domcli.dashboard.app import DomcliApp
+    from domcli.dashboard.widgets.charts import ChartGrid
 
 Panel = Literal["runs", "charts", "detail"]
 PANELS: tuple[Panel, ...] = ("runs", "charts", "detail")
 TWO_COLUMNS, THREE_COLUMNS, USUAL, WIDE = 80, 120, 144, 200
-CHART_SECONDS = 1.0
-"""Between two drawings of the charts while only the progress within an epoch changes."""
-EMPTY = Run(RunDirectory(Path()))
+REST_SECONDS = 0.15
+"""Of rows that the cursor passes quicker than that, only the last is shown in detail."""
 LOW = 30
 """With fewer rows, less than three columns are one."""
-LIST_KEYS = {"up", "down", "left", "right", "home", "end"}
-
-
-def chart_bindings() -> list[BindingType]:
-    """Return the keys of the charts that work wherever the cursor is: those that no other panel needs."""
-    found: list[BindingType] = []
-    for binding in Binding.make_bindings(ChartActions.BINDINGS):
-        if binding.key not in LIST_KEYS:
-            action = f"charts({binding.action!r})"
-            found.append(Binding(binding.key, action, binding.description, binding.show, tooltip=binding.tooltip))
-    return found
 
 
 class MainScreen(SteerActions, Screen[None]):
@@ -60,18 +45,18 @@ class MainScreen(SteerActions, Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "panel(1)", "panel", tooltip="Go to the next panel"),
         Binding("question_mark", "help", "help", key_display="?", tooltip="Explain this screen"),
+        Binding("q", "app.quit", "quit", tooltip="Leave; the runs go on"),
         *SteerActions.KEYS,
         Binding("slash", "filter", "filter", key_display="/", tooltip="Filter the runs as you type"),
         Binding("g", "group", "group", tooltip="Group the runs by setting, or list each"),
         Binding("o", "sort", "sort", tooltip="Sort by the next column"),
         Binding("m", "unmark", "unmark", show=False, tooltip="Unmark all runs"),
-        *chart_bindings(),
+        *chart_keys.keys_everywhere(),
         Binding("v", "tab('overview')", "overview", show=False, tooltip="Detail: overview"),
         Binding("s", "tab('settings')", "settings", show=False, tooltip="Detail: settings and what differs"),
         Binding("l", "tab('log')", "log", show=False, tooltip="Detail: end of the log; again: all of it"),
         Binding("shift+tab", "panel(-1)", "panel before", show=False),
         Binding("escape", "back", "back", show=False),
-        Binding("q", "app.quit", "quit", tooltip="Leave; the runs go on"),
     ]
     AUTO_FOCUS = "#run-list"
 
@@ -85,17 +70,20 @@ class MainScreen(SteerActions, Screen[None]):
         self.panel: Panel = "runs"
         self._go_to: str | None = None
         self._able: tuple[bool, ...] = ()
-        self._charted: tuple[list[object], float] = ([], 0.0)
+        self._charts: ChartGrid | None = None
+        self._opening = False
+        self._moved_at = 0.0
+        self._resting: Timer | None = None
+        self._pace = charting.Pace()
 
     def compose(self) -> ComposeResult:
         yield HeaderLine(self.runs_dir, self._note)
         with Horizontal(id="columns"):
             yield RunsPanel(id="runs")
             with Vertical(id="middle"):
-                yield ChartGrid(id="charts")
                 yield Static(id="status")
             yield DetailPanel(id="detail")
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     @property
     def targets(self) -> tuple[Listed, ...]:
@@ -136,11 +124,15 @@ class MainScreen(SteerActions, Screen[None]):
             self.query_one(RunList).go_to(str(self._go_to))
             self._go_to = None
         self._show_chosen()
+        if not self._opening:
+            self._opening = True
+            self.call_after_refresh(self.run_worker, self._open_charts)
 
     @on(SystemRead)
     def _system(self, message: SystemRead) -> None:
         self.query_one(HeaderLine).show_system(message.system)
-        self.query_one(ChartGrid).show_system(message.system.gpus, message.system.time)
+        if self._charts is not None:
+            self._charts.show_system(message.system.gpus, message.system.time)
 
     @on(ReadingFailed)
     def _reading_failed(self, message: ReadingFailed) -> None:
@@ -158,6 +150,17 @@ class MainScreen(SteerActions, Screen[None]):
     @on(RunList.Moved)
     def _moved(self, message: RunList.Moved) -> None:
         message.stop()
+        before, self._moved_at = self._moved_at, time.monotonic()
+        if self._resting is not None:
+            self._resting.stop()
+            self._resting = None
+        if self._moved_at - before < REST_SECONDS:
+            self._resting = self.set_timer(REST_SECONDS, self._show_wanted)
+        else:
+            self._show_wanted()
+
+    def _show_wanted(self) -> None:
+        """Show the row that the cursor has come to."""
         self._want()
         self._show_chosen()
 
@@ -174,14 +177,13 @@ class MainScreen(SteerActions, Screen[None]):
         message.stop()
         self._go_to_panel("charts")
 
-    @on(ChartGrid.Inspected)
-    def _inspected(self, message: ChartGrid.Inspected) -> None:
+    def on_chart_grid_inspected(self, message: ChartGrid.Inspected) -> None:
         message.stop()
         self.query_one("#status", Static).update(message.text, layout=False)
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         for panel in PANELS:
-            if event.widget in self.query_one(f"#{panel}").walk_children(with_self=True):
+            if any(event.widget in found.walk_children(with_self=True) for found in self.query(f"#{panel}")):
                 self.panel = panel
 
     def action_filter(self) -> None:
@@ -207,7 +209,8 @@ class MainScreen(SteerActions, Screen[None]):
 
     async def action_charts(self, action: str) -> None:
         """Do something with the charts, wherever the focus is."""
-        await self.app.run_action(action, self.query_one(ChartGrid))
+        if self._charts is not None:
+            await self.app.run_action(action, self._charts)
 
     async def action_tab(self, tab: Tab) -> None:
         """Show a tab of the detail, or all of the log if its end is shown already."""
@@ -235,30 +238,34 @@ class MainScreen(SteerActions, Screen[None]):
         self.panel = panel
         self._show_panel()
         focus = {"runs": "#run-list", "charts": "#charts", "detail": "#detail-scroll"}
-        self.query_one(focus[panel]).focus()
+        for widget in self.query(focus[panel]):  # the charts may not be there yet
+            widget.focus()
 
     def _show_panel(self) -> None:
         for panel in PANELS:
             self.set_class(panel == self.panel, f"-{panel}")
 
-    def _is_due(self, shown: Sequence[Shown]) -> bool:
-        """Tell whether to draw the charts: at once for anything but the progress within an epoch."""
-        content: list[object] = [(one.run.state.epochs, one.run.status, replace(one, run=EMPTY)) for one in shown]
-        now = time.monotonic()
-        if content == self._charted[0] and now - self._charted[1] < CHART_SECONDS:
-            return False
-        self._charted = (content, now)
-        return True
+    async def _open_charts(self) -> None:
+        """Add the charts, which take long to load, once the runs are listed; then load what keys will need."""
+        grid = await asyncio.to_thread(charting.load_chart_grid)
+        self._charts = grid(id="charts")
+        await self.query_one("#middle").mount(self._charts, before=0)
+        if self.panel == "charts":
+            self._go_to_panel("charts")
+        self._show_chosen()
+        await asyncio.to_thread(charting.load_screens)
 
     def _colour(self, name: str) -> str:
         """Return the colour of a marked run as styles of text name it."""
+        from domcli.dashboard.palette import palette_for
+
         colour = palette_for(self.app).run_colour(self.marks[name])
         return colour if colour.startswith("#") else f"ansi_{colour}"
 
     def _show_runs(self) -> None:
         complete = not self.snapshot.unread
         self.query_one(RunsPanel).show(self.snapshot.runs, self.marks, complete=complete)
-        if self.focused is None:
+        if self.focused is None and self.panel == "runs":
             self.query_one(RunList).focus()  # it was not there before the first run
 
     def _want(self) -> None:
@@ -272,8 +279,8 @@ class MainScreen(SteerActions, Screen[None]):
         row, one, snapshot = self.query_one(RunsPanel).row, self.under_cursor, self.snapshot
         colours = selection.chosen(row, self.marks)
         shown = selection.shown(colours, snapshot)
-        if (shown or not colours) and self._is_due(shown):
-            self.query_one(ChartGrid).show(shown)
+        if self._charts is not None and (shown or not colours) and self._pace.is_due(shown):
+            self._charts.show(shown)
         marked = [(listed, self._colour(listed.name)) for listed in self.marked]
         run = None if one is None else snapshot.whole.get(one.name, one.run)
         paper = None if one is None else snapshot.papers.get(one.group)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -16,9 +16,8 @@ from textual.widgets import Button, Checkbox, Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
 from domcli import launch, presets
-from domcli.dashboard.settings_form import Form, choices, describe, written
+from domcli.dashboard.settings_form import Form, choices, describe, problems_of, written
 from domcli.dashboard.steering import Order
-from domcli.errors import DomcliError
 
 KEY_WIDTH = 24
 
@@ -32,6 +31,15 @@ class ValueInput(Input):
     ]
 
 
+class Tick(Checkbox):
+    """A checkbox that shows without colours, too, whether it is on."""
+
+    @property
+    def BUTTON_INNER(self) -> str:  # type: ignore[override]
+        """What stands in the box."""
+        return "✓" if self.value else " "
+
+
 class NewRun(ModalScreen[Order | None]):
     """Answers with what is to be started, or None."""
 
@@ -40,6 +48,7 @@ class NewRun(ModalScreen[Order | None]):
         Binding("ctrl+y", "copy", "copy command"),
         Binding("escape", "cancel", "cancel"),
     ]
+    DEFAULT_CSS = "NewRun #jobs, NewRun #retries { max-width: 8; }"
 
     def __init__(self, runs_dir: Path, preset: str) -> None:
         super().__init__()
@@ -49,6 +58,8 @@ class NewRun(ModalScreen[Order | None]):
         self.form = Form(preset if preset in known else known[0])
         self._key = "train.epochs"
         self._values: dict[str, object] = {}
+        self._devices: dict[str, list[str]] = {}
+        """What is wrong with devices that were typed."""
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog new-run"):
@@ -68,7 +79,11 @@ class NewRun(ModalScreen[Order | None]):
                 yield Label("name")
                 yield Input(placeholder="PRESET-seedN", id="name", compact=True)
             with Horizontal(classes="line"):
-                yield Checkbox("quick: digits, a narrow network, few epochs", id="quick", compact=True)
+                yield Label("jobs per GPU")
+                yield Input(placeholder="1", id="jobs", compact=True)
+                yield Label("retries")
+                yield Input(placeholder="0", id="retries", compact=True)
+                yield Tick("quick: a minute on digits", id="quick", compact=True)
             yield Static(id="command")
             with Horizontal(classes="buttons"):
                 yield Button("Start  ctrl+s", id="start", variant="primary", compact=True)
@@ -149,14 +164,10 @@ class NewRun(ModalScreen[Order | None]):
         else:
             self.focus_next()
 
-    @on(Input.Changed, "#seeds, #devices, #name")
-    def _field(self) -> None:
-        self.form = replace(
-            self.form,
-            seeds=self.query_one("#seeds", Input).value,
-            devices=self.query_one("#devices", Input).value,
-            name=self.query_one("#name", Input).value,
-        )
+    @on(Input.Changed, "#seeds, #devices, #name, #jobs, #retries")
+    def _field(self, event: Input.Changed) -> None:
+        typed: dict[str, Any] = {str(event.input.id): event.value}
+        self.form = replace(self.form, **typed)
         self._show_form()
 
     @on(Checkbox.Changed, "#quick")
@@ -209,12 +220,10 @@ class NewRun(ModalScreen[Order | None]):
         self.query_one("#command", Static).update(Content.assemble(("$ ", "$primary"), command))
 
     def _problems(self) -> list[str]:
-        found = self.form.problems()
-        try:
-            launch.choose_devices(self.form.devices.strip() or "auto")
-        except DomcliError as error:
-            found.append(str(error))
-        return found
+        devices = self.form.devices.strip() or "auto"
+        if devices not in self._devices:  # looking at the GPUs takes a moment
+            self._devices[devices] = problems_of(launch.choose_devices, devices)
+        return [*self.form.problems(), *self._devices[devices]]
 
     def _shown_dir(self) -> Path | None:
         return None if self._runs_dir == Path("runs") else self._runs_dir

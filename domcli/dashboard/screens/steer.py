@@ -1,4 +1,7 @@
-"""What can be done to runs, as actions of the screen; the work itself is done in a thread."""
+"""What can be done to runs, as actions of the screen; the work itself is done in a thread.
+
+What only some of the actions need is imported by them: the list of runs is there the sooner.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +9,25 @@ import shlex
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from textual.binding import Binding
 from textual.screen import Screen
 
-from domcli.dashboard import steering
 from domcli.dashboard.messages import Steered
 from domcli.dashboard.model import Listed, Snapshot
-from domcli.dashboard.screens.confirm import Confirm
-from domcli.dashboard.screens.help import Help
-from domcli.dashboard.screens.log import LogScreen
-from domcli.dashboard.screens.new_run import NewRun
-from domcli.dashboard.steering import Order
 from domcli.errors import DomcliError
 from domcli.rundir import RunDirectory
 from domcli.runs import Run
+
+if TYPE_CHECKING:
+    from domcli.dashboard.steering import Order
 
 QUICK = "pgd-dom-re"
 """The preset that a first, quick run is of."""
 AT_WORK = ("queued", "starting", "running")
 RESUMABLE = ("stopped", "failed", "lost")
-Act = Callable[[Sequence[RunDirectory]], list[str]]
+Verb = Literal["stop", "kill", "resume", "delete"]
 
 
 def can_stop(run: Run) -> bool:
@@ -109,38 +109,42 @@ class SteerActions(Screen[None]):
 
     def action_new_run(self) -> None:
         """Set up a new run, beginning with the preset of the one under the cursor."""
+        from domcli.dashboard.screens.new_run import NewRun
+
         one = self.under_cursor
         preset = one.run.preset if one is not None else None
         self.app.push_screen(NewRun(self.runs_dir, preset or QUICK), self._start)
 
     def action_quick_run(self) -> None:
         """Start a quick run."""
+        from domcli.dashboard.steering import Order
+
         self._start(Order(QUICK, quick=True))
 
     def action_stop(self) -> None:
         """Stop the runs that are at work, after asking if there are several."""
         found = [one for one in self.targets if can_stop(one.run)]
-        self._act("stop", found, steering.stop, ask=len(found) > 1)
+        self._act("stop", found, ask=len(found) > 1)
 
     def action_kill(self) -> None:
         """Kill the runs that are at work, after asking."""
         found = [one for one in self.targets if can_stop(one.run)]
-        self._act("kill", found, steering.kill, ask=True, what="What was done since the last checkpoint is lost.")
+        self._act("kill", found, ask=True, what="What was done since the last checkpoint is lost.")
 
     def action_resume(self) -> None:
         """Go on with runs, after asking if there are several."""
         found = [one for one in self.targets if can_resume(one.run)]
-        self._act("resume", found, steering.resume, ask=len(found) > 1)
+        self._act("resume", found, ask=len(found) > 1)
 
     def action_retry(self) -> None:
         """Resume all failed and lost runs, after asking."""
         found = [one for one in self.snapshot.runs if one.run.status in ("failed", "lost") and can_resume(one.run)]
-        self._act("resume", found, steering.resume, ask=True)
+        self._act("resume", found, ask=True)
 
     def action_delete(self) -> None:
         """Delete runs, after asking."""
         what = "Checkpoints, logs and results are gone then."
-        self._act("delete", self.targets, steering.delete, ask=True, what=what)
+        self._act("delete", self.targets, ask=True, what=what)
 
     def action_compare(self) -> None:
         """Compare the marked runs."""
@@ -166,26 +170,32 @@ class SteerActions(Screen[None]):
         """Show the log on the whole screen."""
         one = self.under_cursor
         if one is not None:
+            from domcli.dashboard.screens.log import LogScreen
+
             self.app.push_screen(LogScreen(one.run.directory))
 
     def action_help(self) -> None:
         """Explain the screen."""
+        from domcli.dashboard.screens.help import Help
+
         self.app.push_screen(Help())
 
     def _copy(self, text: str) -> None:
         self.app.copy_to_clipboard(text)
         self.notify(text, title="Copied", markup=False)
 
-    def _act(self, verb: str, runs: Sequence[Listed], act: Act, *, ask: bool, what: str = "") -> None:
+    def _act(self, verb: Verb, runs: Sequence[Listed], *, ask: bool, what: str = "") -> None:
         if not runs:
             return
         names = [one.name for one in runs]
 
         def go_on(agreed: bool | None) -> None:
             if agreed:
-                self._in_thread(partial(_acted, verb, [one.run.directory for one in runs], act))
+                self._in_thread(partial(_acted, verb, [one.run.directory for one in runs]))
 
         if ask:
+            from domcli.dashboard.screens.confirm import Confirm
+
             self.app.push_screen(Confirm(verb, names, what), go_on)
         else:
             go_on(True)
@@ -198,9 +208,12 @@ class SteerActions(Screen[None]):
         self.run_worker(lambda: self.post_message(work()), thread=True, exclusive=False)
 
 
-def _acted(verb: str, runs: Sequence[RunDirectory], act: Act) -> Steered:
+def _acted(verb: Verb, runs: Sequence[RunDirectory]) -> Steered:
+    from domcli.dashboard import steering
+
+    acts = {"stop": steering.stop, "kill": steering.kill, "resume": steering.resume, "delete": steering.delete}
     try:
-        problems = act(runs)
+        problems = acts[verb](runs)
     except (DomcliError, OSError) as error:
         return Steered("", (str(error),))
     done = len(runs) - len(problems)
@@ -210,6 +223,8 @@ def _acted(verb: str, runs: Sequence[RunDirectory], act: Act) -> Steered:
 
 
 def _started(order: Order, runs_dir: Path) -> Steered:
+    from domcli.dashboard import steering
+
     try:
         runs = steering.start(order, runs_dir)
     except (DomcliError, OSError) as error:

@@ -1,23 +1,27 @@
-"""The keys of charts, the same in the grid and on a whole screen."""
+"""What the keys of charts do, the same in the grid and on a whole screen."""
 
 from __future__ import annotations
 
+import io
 import re
+from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.widget import Widget
 
 from domcli.charts import to_svg
+from domcli.dashboard.chart_keys import KEYS
 from domcli.dashboard.palette import LIGHT
 from domcli.dashboard.viewer import Viewer
 from domcli.dashboard.widgets.chart import ChartView
+from domcli.errors import DomcliError
 
+Format = Literal["svg", "png"]
+MIME: dict[Format, str] = {"svg": "image/svg+xml", "png": "image/png"}
 SIZE = (960, 540)
 """Pixels of an exported chart."""
-STEP = 10
-"""Epochs of a long step of the cursor."""
 SHARE = 0.2
 """How much of what is seen one key pans by."""
 CLOSER = 1.5
@@ -27,27 +31,7 @@ CLOSER = 1.5
 class ChartActions(Widget):
     """What can be done with charts: all of it changes the `viewer`, and then calls `changed`."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("x", "x_axis", "x axis", tooltip="Epochs, steps or hours on the x axis"),
-        Binding("w", "smoothing", "smooth", tooltip="Smooth the curves; the raw ones stay, faintly"),
-        Binding("y", "log_y", "log y", tooltip="Logarithmic y axes"),
-        Binding("b", "bring_together", "seeds", tooltip="Seeds of a setting as mean and band"),
-        Binding("f", "full_screen", "full", tooltip="This chart on the whole screen"),
-        Binding("e", "export_chart", "export", tooltip="Write this chart as an SVG into the current folder"),
-        Binding("plus,equals_sign", "zoom_in", "closer", show=False),
-        Binding("minus", "zoom_out", "farther", show=False),
-        Binding("shift+left,ctrl+left", "pan_left", "pan to the left", show=False),
-        Binding("shift+right,ctrl+right", "pan_right", "pan to the right", show=False),
-        Binding("0", "reset_view", "everything again", show=False),
-        Binding("left", "cursor(-1)", "cursor to the epoch before", show=False),
-        Binding("right", "cursor(1)", "cursor to the next epoch", show=False),
-        Binding("less_than_sign,comma", f"cursor(-{STEP})", "cursor ten epochs back", show=False),
-        Binding("greater_than_sign,full_stop", f"cursor({STEP})", "cursor ten epochs on", show=False),
-        Binding("home", "cursor(-1000000)", "cursor to the first epoch", show=False),
-        Binding("end", "cursor(1000000)", "cursor to the last epoch", show=False),
-        Binding("up,left_square_bracket", "chart(-1)", "chart before", show=False),
-        Binding("down,right_square_bracket", "chart(1)", "next chart", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = KEYS
 
     viewer: Viewer
     chosen: str
@@ -122,15 +106,37 @@ class ChartActions(Widget):
         self.chosen = key
         self.changed()
 
-    def action_export_chart(self) -> None:
-        """Write the chosen chart as an SVG into the current folder."""
-        path = unused(Path.cwd() / f"{self._file_name()}.svg")
+    def action_export_chart(self, kind: Format) -> None:
+        """Write the chosen chart into the current folder; in a browser, it is a download."""
+        svg = to_svg(self.viewer.chart(self.chosen), *SIZE, title=self._title(), theme=LIGHT.theme)
+        self.run_worker(partial(self._export, svg, f"{self._file_name()}.{kind}", kind), thread=True)
+
+    def _export(self, svg: str, name: str, kind: Format) -> None:
+        app = self.app
         try:
-            path.write_text(to_svg(self.viewer.chart(self.chosen), *SIZE, theme=LIGHT.theme), encoding="utf-8")
+            data = _encoded(svg, kind)
+            if app.is_web:
+                deliver = partial(app.deliver_binary, io.BytesIO(data), save_filename=name, mime_type=MIME[kind])
+                app.call_from_thread(deliver)
+                return
+            path = write_new(Path.cwd() / name, data)
         except OSError as error:
-            self.notify(f"cannot write {path}: {error.strerror}", severity="error", markup=False)
+            problem = f"cannot write {Path.cwd() / name}: {error.strerror}"
+        except DomcliError as error:
+            problem = str(error)
+        else:
+            app.call_from_thread(self.notify, str(path), title="Chart written", markup=False)
             return
-        self.notify(str(path), title="Chart written", markup=False)
+        app.call_from_thread(self.notify, problem, severity="error", markup=False)
+
+    def _title(self) -> str:
+        """Return the chart's title with what it is of, where that is one run or one setting."""
+        title, runs = self.viewer.chart(self.chosen).title, self.viewer.runs
+        kind = next((kind.title for kind in self.viewer.kinds if kind.key == self.chosen), title)
+        if len(runs) == 1:
+            return f"{kind} · {runs[0].run.directory.name}"
+        groups = {one.group for one in runs}
+        return f"{title} · {groups.pop()}" if len(groups) == 1 and title == kind else title
 
     def _file_name(self) -> str:
         names = [one.run.directory.name for one in self.viewer.runs]
@@ -162,10 +168,22 @@ class ChartActions(Widget):
         self.action_full_screen()
 
 
-def unused(path: Path) -> Path:
-    """Return the path, or the first of `name-2`, `name-3`, ... that does not exist."""
-    number, wanted = 1, path
-    while path.exists():
-        number += 1
-        path = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
-    return path
+def _encoded(svg: str, kind: Format) -> bytes:
+    if kind == "svg":
+        return svg.encode()
+    from domcli.exchange.png import to_png
+
+    return to_png(svg)
+
+
+def write_new(path: Path, data: bytes) -> Path:
+    """Write a file, as the first of `name`, `name-2`, `name-3`, ... that does not exist, and return its path."""
+    number, new = 1, path
+    while True:
+        try:
+            with new.open("xb") as file:
+                file.write(data)
+            return new
+        except FileExistsError:  # noqa: PERF203 - it is rare
+            number += 1
+            new = path.with_name(f"{path.stem}-{number}{path.suffix}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,9 @@ from domcli.devices import Gpu
 NARROWEST, LOWEST = 46, 11
 """Columns and rows that a chart has at least, if there are so many."""
 MOST_COLUMNS = 3
+AT_ONCE_SECONDS = 0.01
+"""After so long what was drawn is sent to the terminal, which takes longer than drawing it."""
+FRAME_SECONDS = 0.02
 
 
 def grid_size(width: int, height: int, charts: int) -> tuple[int, int]:
@@ -203,7 +207,7 @@ class ChartGrid(ChartActions):
             view.display = key in seen
 
     async def _draw(self) -> None:
-        """Draw the charts that are seen, one after the other: what else is waiting is dealt with in between."""
+        """Draw the charts that are seen, a few at a time: what else is waiting is dealt with in between."""
         self._awaited = False
         if self._full is not None:
             self._full.changed()
@@ -212,7 +216,11 @@ class ChartGrid(ChartActions):
             return
         self._lay_out()
         palette = palette_for(self.app)
+        began = time.monotonic()
         for key in self._seen:
+            if time.monotonic() - began > AT_ONCE_SECONDS:
+                await asyncio.sleep(FRAME_SECONDS)
+                began = time.monotonic()
             chart, chosen = self.viewer.chart(key), key == self.chosen and self.has_focus
             cursor = self.viewer.cursor(key)
             self._views[key].show(chart, palette, cursor=cursor, notes=self.viewer.notes(key), selected=chosen)

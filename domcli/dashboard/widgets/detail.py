@@ -9,14 +9,16 @@ from typing import ClassVar, Literal, get_args
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.markup import escape
 from textual.message import Message
-from textual.widgets import Digits, Label, Static
+from textual.widgets import Static
 
 from domcli.dashboard import facts, words
 from domcli.dashboard.model import Detail, Listed
+from domcli.dashboard.widgets.numbers import Numbers
+from domcli.dashboard.widgets.text_view import TextView
 from domcli.runs import Run
 from domcli.runstate import headline_accuracy
 
@@ -43,42 +45,6 @@ class TabLabel(Static):
         self.post_message(self.Chosen(self._tab))
 
 
-class Number(Vertical):
-    """A number that can be read from two metres, with what it is under it."""
-
-    def __init__(self, id: str) -> None:
-        super().__init__(id=id)
-        self._shown = ("", "")
-
-    def compose(self) -> ComposeResult:
-        yield Digits("")
-        yield Label("")
-
-    def show(self, value: str, caption: str) -> None:
-        if (value, caption) != self._shown:
-            self._shown = (value, caption)
-            self.query_one(Digits).update(value)
-            self.query_one(Label).update(caption, layout=False)
-
-
-class Text(Static):
-    """Text that is drawn again only when it has changed, and laid out again only when its lines have."""
-
-    def __init__(self, *, id: str) -> None:
-        super().__init__(id=id)
-        self._shown: Content | None = None
-        self._lines = -1
-
-    def show(self, text: Content, *, wrapped: bool) -> None:
-        """Show a text; `wrapped`: none of its lines is wider than the panel."""
-        if self._shown is not None and text == self._shown and text.spans == self._shown.spans:
-            return
-        # A new layout would draw the whole screen.
-        lines = text.plain.count("\n") if wrapped else -1
-        self.update(text, layout=lines < 0 or lines != self._lines)
-        self._shown, self._lines = text, lines
-
-
 class DetailPanel(Vertical):
     """Everything about the run under the cursor."""
 
@@ -86,9 +52,6 @@ class DetailPanel(Vertical):
         Binding("left", "tab(-1)", "Tab", show=False),
         Binding("right", "tab(1)", "Tab", show=False),
     ]
-
-    class Scroll(VerticalScroll, can_focus=True):
-        """What does not fit is scrolled to."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -103,12 +66,8 @@ class DetailPanel(Vertical):
         with Horizontal(id="tabs"):
             for tab in TABS:
                 yield TabLabel(tab)
-        with Horizontal(id="numbers"):
-            for name in ("now", "best", "gap"):
-                yield Number(f"number-{name}")
-        with self.Scroll(id="detail-scroll"):
-            yield Text(id="detail-state")
-            yield Text(id="detail-text")
+        yield Numbers(id="numbers")
+        yield TextView(id="detail-scroll")
 
     def on_mount(self) -> None:
         self._show_tab()
@@ -129,16 +88,14 @@ class DetailPanel(Vertical):
             self.border_title = escape(words.printable(one.name)) if one is not None else ""
         self._refresh_text()
         if other:
-            self.query_one("#detail-scroll").scroll_home(animate=False)
-            self._end_of_log()
+            self._go_to_start()
 
     def choose(self, tab: Tab) -> None:
         """Show one of the tabs."""
         self.tab = tab
         self._show_tab()
         self._refresh_text()
-        self.query_one("#detail-scroll").scroll_home(animate=False)
-        self._end_of_log()
+        self._go_to_start()
 
     def action_tab(self, by: int) -> None:
         """Show the next tab."""
@@ -157,27 +114,22 @@ class DetailPanel(Vertical):
             self.query_one(f"#tab-{tab}").set_class(tab == self.tab, "-active")
 
     def _refresh_text(self) -> None:
-        numbers = self.query_one("#numbers")
-        numbers.display = self._show_numbers() and self.tab == "overview"
-        state = self.query_one("#detail-state", Text)
-        state.display = self.tab == "overview"
-        if self._one is not None:
-            state.show(facts.state(self._one, self._text_width), wrapped=True)
-        scroll = self.query_one("#detail-scroll")
-        at_end = scroll.scroll_offset.y >= scroll.max_scroll_y
-        self.query_one("#detail-text", Text).show(self._text(), wrapped=self.tab == "overview")
-        if at_end:
-            self._end_of_log()
+        self.query_one(Numbers).display = self._show_numbers() and self.tab == "overview"
+        view = self.query_one(TextView)
+        at_end = view.at_end
+        view.show(self._text(self.content_size.width - 2))  # beside the scrollbar
+        if at_end and self.tab == "log":
+            view.scroll_end(animate=False)
 
-    @property
-    def _text_width(self) -> int:
-        return self.content_size.width - 2  # beside the scrollbar
-
-    def _end_of_log(self) -> None:
+    def _go_to_start(self) -> None:
+        """Show the beginning of the text, or the end of a log."""
+        view = self.query_one(TextView)
         if self.tab == "log":
-            self.query_one("#detail-scroll").scroll_end(animate=False)
+            view.scroll_end(animate=False)
+        else:
+            view.scroll_home(animate=False)
 
-    def _text(self) -> Content:
+    def _text(self, width: int) -> Content:
         one, run = self._one, self._run
         if one is None or run is None:
             return Content("")
@@ -186,7 +138,8 @@ class DetailPanel(Vertical):
         if self.tab == "log":
             log = self._detail.log if self._detail else ()
             return Content("\n".join(log)) if log else Content.styled("The trainer has written nothing.", "$quiet")
-        return facts.overview(one, run, self._detail, self._text_width, self._paper)
+        state, rest = facts.state(one, width), facts.overview(one, run, self._detail, width, self._paper)
+        return Content("\n").join([state, rest])
 
     def _show_numbers(self) -> bool:
         run = self._run
@@ -195,13 +148,11 @@ class DetailPanel(Vertical):
         now, best = headline_accuracy(run.state.last), headline_accuracy(run.state.best)
         name = words.attack_name(run)
         at = f"best @ {run.state.best.epoch}" if run.state.best else "best"
-        gap = "" if now is None or best is None else _gap(100 * (now - best))
-        self.query_one("#number-now", Number).show(words.percent(now), f"{name} now")
-        self.query_one("#number-best", Number).show(words.percent(best), at)
-        self.query_one("#number-gap", Number).show(gap, "last − best")
+        gap = "" if now is None or best is None else f"{round(100 * (now - best), 1) + 0.0:.1f}"
+        self.query_one(Numbers).show((_percent(now), f"{name} now"), (_percent(best), at), (gap, "last − best"))
         return True
 
 
-def _gap(points: float) -> str:
-    """Return a difference with at most two digits and a sign: more would not fit."""
-    return f"{points:.1f}" if abs(points) < 9.95 else f"{points:.0f}"
+def _percent(value: float | None) -> str:
+    """Return an accuracy in three digits, for which there is room."""
+    return words.percent(value, 1 if value is None or value < 0.9995 else 0)

@@ -46,6 +46,10 @@ class HeaderLine(Widget):
         self._gpus = system.gpus
         self._refresh_if_changed()
 
+    def on_click(self) -> None:
+        """Open the command palette."""
+        self.app.action_command_palette()
+
     def render(self) -> Content:
         """Return the line: name on the left, counts in the middle, GPUs on the right, what fits of them."""
         left, width = self._left(), self.size.width

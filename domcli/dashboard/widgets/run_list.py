@@ -15,13 +15,12 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from domcli.dashboard import list_columns, words
+from domcli.dashboard import list_columns
 from domcli.dashboard.list_columns import Column, Piece
-from domcli.dashboard.palette import palette_for
 from domcli.dashboard.rows import Row, SortKey
+from domcli.dashboard.widgets import run_lines
+from domcli.dashboard.widgets.run_lines import FRONT
 
-FRONT = 4
-"""Cells in front of the columns: the colour of a marked run, and the sign of its state."""
 STATES = ("running", "starting", "queued", "failed", "lost", "stopped", "finished")
 Drawn = tuple[Row, tuple[int | None, ...], list[Piece]]
 """A row, the colours of its marked runs, and the line that was made of them."""
@@ -127,8 +126,8 @@ class RunList(ScrollView, can_focus=True):
             return self._title_strip(width)
         place = y - 1 + self.scroll_offset.y
         if place >= len(self._lines):
-            return Strip.blank(width, self.rich_style)
-        background = self.rich_style
+            return Strip.blank(width, self._style("plain"))
+        background = self._style("plain")
         if place == self._cursor:
             background += self._style("cursor")
         elif place == self._hover:
@@ -250,51 +249,25 @@ class RunList(ScrollView, can_focus=True):
         before = known.get(row.key)
         if before is not None and before[0] == row and before[1] == colours:
             return before
-        return row, colours, self._line(row, planned)
-
-    def _line(self, row: Row, planned: Sequence[Column]) -> list[Piece]:
-        line, end = self._front(row), FRONT
-        position = FRONT
-        for column, cell in zip(planned, list_columns.cells(row, planned), strict=True):
-            used = sum(len(text) for text, _ in cell)
-            before = max(0, end + column.width - used - position) if column.right else 0
-            end += column.width + 1
-            after = max(0, end - position - before - used)
-            line += [(" " * before, ""), *cell, (" " * after, "")]
-            position += before + used + after
-        return line
-
-    def _front(self, row: Row) -> list[Piece]:
-        colours = [self._marks[one.name] for one in row.runs if one.name in self._marks]
-        dot = ("● ", f"colour {colours[0]}") if colours and not row.heading else ("  ", "")
-        if row.heading:
-            return [("◉ " if len(colours) == len(row.runs) else "◌ " if colours else "  ", "dim")]
-        status = row.runs[0].run.status
-        return [dot, (f"{words.SIGNS[status]} ", status)]
+        return row, colours, run_lines.line(row, planned, self._marks)
 
     def _title_strip(self, width: int) -> Strip:
-        style = self.rich_style + self._style("title")
-        sort, reverse = self._sort
-        parts = [" " * FRONT]
-        for column in self._columns:
-            title = f"{'▲' if reverse else '▼'}{column.title}" if column.sort == sort else column.title
-            title = title[: column.width]
-            parts.append((title.rjust if column.right else title.ljust)(column.width) + " ")
-        return Strip([Segment("".join(parts), style)]).adjust_cell_length(width, style)
+        style = self._style("plain") + self._style("title")
+        return Strip([Segment(run_lines.titles(self._columns, *self._sort), style)]).adjust_cell_length(width, style)
 
     def _click_title(self, x: int) -> None:
-        end = FRONT
-        if x < end:
-            self.post_message(self.SortAsked("state"))
-        for column in self._columns:
-            start, end = end, end + column.width + 1
-            if start <= x < end and column.sort is not None:
-                self.post_message(self.SortAsked(column.sort))
+        sort = run_lines.sort_at(self._columns, x)
+        if sort is not None:
+            self.post_message(self.SortAsked(sort))
 
     def _style(self, name: str) -> Style:
         if name not in self._styles:
             if name.startswith("colour "):
+                from domcli.dashboard.palette import palette_for
+
                 self._styles[name] = Style.parse(palette_for(self.app).run_colour(int(name.partition(" ")[2])))
+            elif name == "plain":
+                self._styles[name] = self.rich_style
             else:
                 self._styles[name] = self._component(name) if name else Style()
         return self._styles[name]
