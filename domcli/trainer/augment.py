@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+from domcli.trainer.augmentation import policies
 
 
 def padding_for(size: int) -> int:
@@ -44,14 +45,22 @@ def crop_and_flip(images: Tensor, index: Tensor) -> Tensor:
 
 
 def batch_augmentation(name: Literal["augmix", "randaugment"]) -> Callable[[Tensor], Tensor]:
-    """Return AugMix or RandAugment, torchvision's defaults, for float images in [0, 1] (B x C x H x W).
+    """Return AugMix or RandAugment, torchvision's defaults, for float images in [0, 1] (B x C x H x W, C 1 or 3).
 
-    One call draws one set of operations and signs for the whole batch; AugMix draws its mixing weights per image.
+    One call draws one set of operations and signs for the whole batch; AugMix draws its mixing weights per image. The
+    draws come from the CPU's default generator, whatever the device; the host never waits for the device. On the CPU
+    the result is torchvision's on the same images as uint8, bit for bit.
     """
 
     def augment(images: Tensor) -> Tensor:
-        augmented: Tensor = _transform(name)(to_uint8(images).contiguous())
-        return to_float(augmented).contiguous(memory_format=torch.channels_last)
+        # As `to_uint8` and `to_float` do, but the whole numbers in between stay float32.
+        levels = (images.contiguous() * 255.999).trunc_()
+        count, _, height, width = levels.shape
+        if name == "augmix":
+            augmented = policies.apply_mixture(levels, policies.draw_augmix(count, height, width))
+        else:
+            augmented = policies.apply_chain(levels, policies.draw_randaugment(height, width))
+        return augmented.contiguous(memory_format=torch.channels_last).div_(255)
 
     return augment
 
@@ -59,11 +68,3 @@ def batch_augmentation(name: Literal["augmix", "randaugment"]) -> Callable[[Tens
 def _reflect(position: Tensor, size: int) -> Tensor:
     """Return positions outside of [0, size) mirrored at the edge pixels, which are not repeated."""
     return (size - 1) - ((size - 1) - position.abs()).abs()
-
-
-@cache
-def _transform(name: str) -> Callable[[Tensor], Tensor]:
-    from torchvision.transforms import AugMix, RandAugment
-
-    transform: Callable[[Tensor], Tensor] = AugMix() if name == "augmix" else RandAugment()
-    return transform

@@ -6,18 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from domcli.events import TestMetrics
 from domcli.settings import Settings
-from domcli.trainer.attacks import Attack, perturb
+from domcli.trainer.attacks import Attack
 from domcli.trainer.augment import to_float
 from domcli.trainer.data import ImageSet
-from domcli.trainer.device import autocast
 from domcli.trainer.models import Classifier
 from domcli.trainer.seeding import Purpose, reseed
-from domcli.trainer.step import loss_of
 
 BATCH = {"cuda": 512, "cpu": 128}
 """Images evaluated at once; the batch size changes nothing but the speed, since batch norm is in eval mode."""
@@ -59,14 +56,14 @@ def evaluate(
     classifier: Classifier,
     images: ImageSet,
     attacks: Attacks,
-    precision: torch.dtype,
+    measure: Callable[[Tensor, Tensor, Attacks], Tensor],
     draws: Draws,
     after_batch: Callable[[int, int], None],
 ) -> TestMetrics:
     """Return natural, PGD and one-step accuracy and mean loss over a whole set.
 
-    `after_batch(done, batches)` is called after every batch and may raise to break off. The classifier is back in
-    train mode afterwards, with nothing of it changed.
+    `measure` returns the sums of a batch (see Engine.measure). `after_batch(done, batches)` is called after every batch
+    and may raise to break off. The classifier is back in train mode afterwards, with nothing of it changed.
     """
     device = images.labels.device
     size = BATCH[device.type]
@@ -78,31 +75,11 @@ def evaluate(
             part = slice(batch * size, (batch + 1) * size)
             reseed(draws.seed, draws.purpose, draws.epoch, batch)
             pixels = to_float(images.images[part]).contiguous(memory_format=torch.channels_last)
-            with autocast(device, precision):
-                sums += _attacked_sums(classifier, pixels, images.labels[part], attacks)
+            sums += measure(pixels, images.labels[part], attacks)
             after_batch(batch + 1, batches)
     finally:
         classifier.train()
     return _metrics((sums / len(images.labels)).tolist(), attacks)
-
-
-def _attacked_sums(classifier: Classifier, pixels: Tensor, labels: Tensor, attacks: Attacks) -> Tensor:
-    """Return summed loss and hits of a batch, 3 x 2: natural, PGD, one-step (zero where not measured)."""
-    rows = [_sums(classifier, pixels, labels)]
-    for attack in (attacks.pgd, attacks.one_step):
-        if attack is None:
-            rows.append(torch.zeros_like(rows[0]))
-        else:
-            perturbed = pixels + perturb(loss_of(classifier), pixels, labels, attack)
-            rows.append(_sums(classifier, perturbed, labels))
-    return torch.stack(rows)
-
-
-@torch.no_grad()
-def _sums(classifier: Classifier, pixels: Tensor, labels: Tensor) -> Tensor:
-    logits = classifier(pixels)
-    loss = F.cross_entropy(logits, labels, reduction="sum").double()
-    return torch.stack([loss, (logits.argmax(1) == labels).sum().double()])
 
 
 def _metrics(means: list[list[float]], attacks: Attacks) -> TestMetrics:

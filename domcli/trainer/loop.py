@@ -15,14 +15,12 @@ from domcli.settings import Settings
 from domcli.stream import EventWriter
 from domcli.trainer import checkpoint, data, seeding
 from domcli.trainer import device as devices
-from domcli.trainer.augment import crop_and_flip
 from domcli.trainer.evaluate import Attacks, Draws, evaluate
 from domcli.trainer.memorization import LossArchive
 from domcli.trainer.report import ProgressReporter, refuse_divergence
 from domcli.trainer.schedule import dom_is_active, fractional_epoch, learning_rate, warmup_ends_with
 from domcli.trainer.seeding import Purpose
 from domcli.trainer.state import Training
-from domcli.trainer.step import train_step
 from domcli.trainer.stop import StopFlag, StopRequested
 
 log = logging.getLogger(__name__)
@@ -81,7 +79,7 @@ def set_up(run: RunDirectory, settings: Settings, device_name: str, stop: StopFl
 
 def train_epoch(training: Training, reporter: ProgressReporter, stop: StopFlag) -> None:
     """Do the steps of the current epoch that are not done yet."""
-    settings, plan, images = training.settings, training.plan, training.dataset.train
+    settings = training.settings
     order = seeding.order(training.patterns, settings.train.seed, training.epoch).to(training.device)
     before, began = training.epoch_seconds, time.monotonic()
     reporter.begin("train")
@@ -90,21 +88,8 @@ def train_epoch(training: Training, reporter: ProgressReporter, stop: StopFlag) 
         t = fractional_epoch(training.epoch, step, training.steps_per_epoch)
         index = order[step * settings.train.batch_size : (step + 1) * settings.train.batch_size]
         seeding.reseed(settings.train.seed, Purpose.STEP, training.epoch, step)
-        batch = crop_and_flip(images.images, index)
-        if plan.augment_all is not None:
-            batch = plan.augment_all(batch)
-        training.optimizer.zero_grad()
-        with devices.autocast(training.device, training.precision):
-            outcome = train_step(
-                training.classifier,
-                batch,
-                images.labels[index],
-                plan,
-                dom_is_active(t, settings.dom, settings.train.epochs),
-            )
-        training.optimizer.step(learning_rate(t, settings.train))
-        training.record.note(index, outcome)
-        training.meter.add(outcome, plan.threshold)
+        dom_active = dom_is_active(t, settings.dom, settings.train.epochs)
+        training.engine.step(index, learning_rate(t, settings.train), dom_active)
         training.step = step + 1
         training.epoch_seconds = before + time.monotonic() - began
         reporter.after_step()
@@ -127,7 +112,7 @@ def _evaluate(
 
     def measure(images: data.ImageSet, attacks: Attacks, purpose: Purpose) -> TestMetrics:
         draws = Draws(settings.train.seed, purpose, epoch)
-        return evaluate(training.classifier, images, attacks, training.precision, draws, after_batch)
+        return evaluate(training.classifier, images, attacks, training.engine.measure, draws, after_batch)
 
     reporter.begin("test")
     test = measure(training.dataset.test, Attacks.on_test_set(settings), Purpose.TEST)

@@ -21,13 +21,21 @@ class SGD:
         self._weight_decay = weight_decay
 
     @torch.no_grad()
-    def step(self, lr: float) -> None:
-        """Update every parameter from its gradient."""
+    def step(self, lr: float | Tensor) -> None:
+        """Update every parameter from its gradient, in one pass; `lr` may be a tensor on the parameters' device."""
         gradients: list[Tensor] = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        torch._foreach_mul_(self.velocity, self._momentum)
-        torch._foreach_add_(self.velocity, gradients)
-        torch._foreach_add_(self.velocity, self.parameters, alpha=self._weight_decay)
-        torch._foreach_add_(self.parameters, self.velocity, alpha=-lr)
+        torch._fused_sgd_(
+            self.parameters,
+            gradients,
+            self.velocity,
+            weight_decay=self._weight_decay,
+            momentum=self._momentum,
+            lr=lr,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+            is_first_step=False,
+        )
 
     def zero_grad(self) -> None:
         """Forget the gradients."""

@@ -1,6 +1,7 @@
 """Randomness as a pure function of (seed, epoch, step): a resumed run draws what an uninterrupted one would have.
 
-All draws come from torch's default generators, which torchvision's transforms use as well, seeded anew at each step.
+All draws come from torch's default generators, seeded anew at each step. Those of AugMix and
+RandAugment come from the CPU's alone.
 """
 
 from __future__ import annotations

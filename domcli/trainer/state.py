@@ -9,6 +9,8 @@ import torch
 from domcli.settings import Settings
 from domcli.trainer import device as devices
 from domcli.trainer.data import Dataset
+from domcli.trainer.engine import Engine
+from domcli.trainer.fast import engine_for
 from domcli.trainer.memorization import MemorizationRecord
 from domcli.trainer.meter import EpochMeter
 from domcli.trainer.models import Classifier, build
@@ -37,10 +39,12 @@ class Training:
     """Training and evaluation time of the finished epochs, over all resumes."""
     epoch_seconds: float = 0.0
     """Training time of the current epoch so far, over all resumes."""
+    engine: Engine = field(init=False)
     patterns: int = field(init=False)
     steps_per_epoch: int = field(init=False)
 
     def __post_init__(self) -> None:
+        self.engine = engine_for(self)
         self.patterns = len(self.dataset.train.labels)
         self.steps_per_epoch = -(-self.patterns // self.settings.train.batch_size)
 

@@ -67,44 +67,72 @@ def train_step(classifier: nn.Module, images: Tensor, labels: Tensor, plan: Plan
     each forward pass moves the running statistics of batch norm. Natural training needs one pass where nothing was
     augmented: the loss that decides is then also the loss of the update.
     """
-    with torch.set_grad_enabled(plan.attack is None):
-        losses, natural_correct = _judge(classifier, images, labels)
-    natural_loss = losses.detach()
-    kept = kept_patterns(natural_loss, plan.threshold)
-    chosen = patterns_to_augment(natural_loss, plan.threshold)
-    nobody = torch.zeros_like(kept)
-    fresh = plan.attack is not None
-    distract = plan.distract if dom_active else None
-    if distract is not None and chosen.any():
-        losses = natural_loss  # lets go of the graph before more passes are made
-        images = augment_iteratively(
-            images,
-            labels,
-            natural_loss,
-            loss_of(classifier),
-            distract,
-            threshold=plan.threshold,
-            iterations=plan.iterations,
-            strength=plan.strength,
-        )
-        fresh = True
+    natural = judge(classifier, images, labels, with_graph=plan.attack is None)
+    chosen = patterns_to_augment(natural.losses.detach(), plan.threshold)
+    if not dom_active or plan.distract is None or not chosen.any():
+        return update(classifier, images, labels, plan, dom_active, natural)
+    natural = natural.detached()  # lets go of the graph before more passes are made
+    images = augment_iteratively(
+        images,
+        labels,
+        natural.losses,
+        loss_of(classifier),
+        plan.distract,
+        threshold=plan.threshold,
+        iterations=plan.iterations,
+        strength=plan.strength,
+    )
+    return update(classifier, images, labels, plan, dom_active, natural, augmented=chosen)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Unreduced losses (N, nats, float32) and whether each of N patterns is classified correctly."""
+
+    losses: Tensor
+    correct: Tensor
+
+    def detached(self) -> Judgement:
+        """Return the same without the graph."""
+        return Judgement(self.losses.detach(), self.correct)
+
+
+def judge(classifier: nn.Module, images: Tensor, labels: Tensor, *, with_graph: bool) -> Judgement:
+    """Return what the classifier makes of images; `with_graph`: ready for a backward pass."""
+    with torch.set_grad_enabled(with_graph):
+        logits = classifier(images)
+        losses = F.cross_entropy(logits, labels, reduction="none")
+    return Judgement(losses, logits.detach().argmax(1) == labels)
+
+
+def update(
+    classifier: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    plan: Plan,
+    dom_active: bool,
+    natural: Judgement,
+    augmented: Tensor | None = None,
+) -> StepOutcome:
+    """Do steps 5 and 6: attack the images, remove what DOM_RE removes, and go backwards.
+
+    `natural` is the judgement on the images before any were `augmented` (N booleans; None: none were).
+    """
+    nobody = torch.zeros_like(natural.correct)
+    natural_loss = natural.losses.detach()
     if plan.attack is not None:
         images = images + perturb(loss_of(classifier), images, labels, plan.attack)
-    correct = natural_correct
-    if fresh:
-        losses, correct = _judge(classifier, images, labels)
+    fresh = plan.attack is not None or augmented is not None
+    judged = judge(classifier, images, labels, with_graph=True) if fresh else natural
+    kept = kept_patterns(natural_loss, plan.threshold)
     removing = plan.removes and dom_active
-    (removal_loss(losses, kept) if removing else losses.mean()).backward()  # type: ignore[no-untyped-call]
+    loss = removal_loss(judged.losses, kept) if removing else judged.losses.mean()
+    loss.backward()  # type: ignore[no-untyped-call]
     return StepOutcome(
         natural_loss=natural_loss,
-        natural_correct=natural_correct,
-        robust_loss=None if plan.attack is None else losses.detach(),
-        robust_correct=None if plan.attack is None else correct,
+        natural_correct=natural.correct,
+        robust_loss=None if plan.attack is None else judged.losses.detach(),
+        robust_correct=None if plan.attack is None else judged.correct,
         removed=~kept if removing else nobody,
-        augmented=nobody if distract is None else chosen,
+        augmented=nobody if augmented is None else augmented,
     )
-
-
-def _judge(classifier: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    logits = classifier(images)
-    return F.cross_entropy(logits, labels, reduction="none"), logits.detach().argmax(1) == labels

@@ -24,7 +24,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> tiny.Training:
 
 
 def measure(training: tiny.Training, attacks: Attacks, draws: Draws = DRAWS) -> tiny.Any:
-    return evaluate(training.classifier, training.dataset.test, attacks, torch.float32, draws, nothing)
+    return evaluate(training.classifier, training.dataset.test, attacks, training.engine.measure, draws, nothing)
 
 
 def test_natural_metrics_are_means_over_all_images(trained: tiny.Training) -> None:

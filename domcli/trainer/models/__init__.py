@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from domcli.settings import ModelSettings
+from domcli.trainer.models.normalisation import BatchNormReLU
 from domcli.trainer.models.preactresnet import preactresnet18, wideresnet34
 
 SMALLEST_FOR_ONE = 8
@@ -32,6 +34,22 @@ class Classifier(nn.Module):
             # Batch norm refuses a single value a channel; twice the same image has the same mean and no variance.
             return self._logits(images.expand(2, -1, -1, -1))[:1]
         return self._logits(images)
+
+    @contextmanager
+    def statistics_of(self, subset: Tensor) -> Iterator[None]:
+        """Have batch norm take its statistics from the images of a subset (N booleans) alone, in train mode.
+
+        The logits of these images, and what becomes of the running statistics, are then those of a pass of the subset
+        by itself; the other logits mean nothing. No gradients go through such a pass.
+        """
+        layers = [layer for layer in self.modules() if isinstance(layer, BatchNormReLU)]
+        for layer in layers:
+            layer.subset = subset
+        try:
+            yield
+        finally:
+            for layer in layers:
+                layer.subset = None
 
     def _logits(self, images: Tensor) -> Tensor:
         logits: Tensor = self.network((images - self.mean) / self.std)

@@ -12,8 +12,13 @@ from domcli.trainer.native import operations
 class BatchNormReLU(nn.BatchNorm2d):
     """max(0, batch norm(x)); the parameters and running statistics are those of nn.BatchNorm2d."""
 
+    subset: Tensor | None = None
+    """The images (N booleans) of which the statistics are taken; None: of all."""
+
     def forward(self, x: Tensor) -> Tensor:
         """Return what nn.BatchNorm2d and a ReLU make of N x C x H x W, up to rounding."""
+        if self.subset is not None:
+            return self._of_subset(x, self.subset)
         if not (operations.in_use(x) and x.shape[1] % operations.CHANNELS == 0):
             return F.relu(super().forward(x), inplace=True)
         x = x.contiguous(memory_format=torch.channels_last)
@@ -35,3 +40,21 @@ class BatchNormReLU(nn.BatchNorm2d):
         self.running_mean.lerp_(mean, self.momentum)
         self.running_var.lerp_(variance * (count / max(1, count - 1)), self.momentum)
         return mean, variance
+
+    @torch.no_grad()
+    def _of_subset(self, x: Tensor, subset: Tensor) -> Tensor:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        among = subset.view(-1, 1, 1, 1)
+        count = subset.sum() * (x.shape[2] * x.shape[3])
+        values = x.float()
+        mean = torch.where(among, values, 0.0).sum((0, 2, 3)) / count.clamp_min(1)
+        centred = values - mean.view(1, -1, 1, 1)
+        variance = torch.where(among, centred, 0.0).square().sum((0, 2, 3)) / count.clamp_min(1)
+        momentum = (self.momentum or 0.0) * (count > 0)  # without images nothing has passed
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(variance * count / (count - 1).clamp_min(1), momentum)
+        self.num_batches_tracked.add_(count > 0)
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return F.relu(centred * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)).to(x.dtype)

@@ -1,0 +1,1 @@
+"""The pixels and draws of AugMix and RandAugment, for whole batches on the device."""

@@ -1,0 +1,87 @@
+"""What a run does on its device, one operation after the other: a step, and the measuring of a batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from domcli.trainer import device as devices
+from domcli.trainer.attacks import perturb
+from domcli.trainer.augment import crop_and_flip
+from domcli.trainer.step import StepOutcome, loss_of, train_step
+
+if TYPE_CHECKING:
+    from domcli.trainer.evaluate import Attacks
+    from domcli.trainer.state import Training
+
+
+class Engine:
+    """Does the steps of a run as they are written."""
+
+    def __init__(self, training: Training) -> None:
+        self._training = training
+
+    def describe(self) -> dict[str, str]:
+        """Return what environment.json says of how steps are done."""
+        return {"steps": "one operation at a time"}
+
+    def step(self, index: Tensor, lr: float, dom_active: bool) -> None:
+        """Train on the patterns at `index`; every random number is drawn from the default generators."""
+        images, labels = self.batch(index)
+        with self.arithmetic():
+            outcome = self.learn(images, labels, dom_active)
+        self.finish(index, lr, outcome)
+
+    def measure(self, pixels: Tensor, labels: Tensor, attacks: Attacks) -> Tensor:
+        """Return summed loss and hits of a batch of images in [0, 1], network in eval mode, 3 x 2, float64.
+
+        The rows are natural, PGD, one-step; zero where that is not measured.
+        """
+        with self.arithmetic():
+            return self.attacked_sums(pixels, labels, attacks)
+
+    def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Return augmented images in [0, 1] (B x C x H x W) and labels (B) of the patterns at `index`."""
+        training = self._training
+        images = crop_and_flip(training.dataset.train.images, index)
+        if training.plan.augment_all is not None:
+            images = training.plan.augment_all(images)
+        return images, training.dataset.train.labels[index]
+
+    def learn(self, images: Tensor, labels: Tensor, dom_active: bool) -> StepOutcome:
+        """Leave the gradients of the step in the parameters (paper, Algorithm 1)."""
+        self._training.optimizer.zero_grad()
+        return train_step(self._training.classifier, images, labels, self._training.plan, dom_active)
+
+    def finish(self, index: Tensor, lr: float | Tensor, outcome: StepOutcome) -> None:
+        """Update the parameters, and note what the step saw."""
+        training = self._training
+        training.optimizer.step(lr)
+        training.record.note(index, outcome)
+        training.meter.add(outcome, training.plan.threshold)
+
+    def arithmetic(self) -> torch.autocast:
+        """Return the context of the network's passes."""
+        return devices.autocast(self._training.device, self._training.precision)
+
+    def attacked_sums(self, pixels: Tensor, labels: Tensor, attacks: Attacks) -> Tensor:
+        """See `measure`."""
+        classifier = self._training.classifier
+        rows = [_sums(classifier, pixels, labels)]
+        for attack in (attacks.pgd, attacks.one_step):
+            if attack is None:
+                rows.append(torch.zeros_like(rows[0]))
+            else:
+                perturbed = pixels + perturb(loss_of(classifier), pixels, labels, attack)
+                rows.append(_sums(classifier, perturbed, labels))
+        return torch.stack(rows)
+
+
+@torch.no_grad()
+def _sums(classifier: torch.nn.Module, pixels: Tensor, labels: Tensor) -> Tensor:
+    logits = classifier(pixels)
+    loss = F.cross_entropy(logits, labels, reduction="sum").double()
+    return torch.stack([loss, (logits.argmax(1) == labels).sum().double()])
