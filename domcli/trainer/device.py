@@ -14,6 +14,7 @@ from domcli.devices import cpu_field, cpu_name
 from domcli.errors import DeviceError
 
 SINGLE_THREAD_WORK = 1 / 64
+"""Steps of less work run on one thread (see limit_threads)."""
 GLIBC_TOP_PAD, GLIBC_TRIM_THRESHOLD, GLIBC_MMAP_MAX = -2, -1, -4
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from domcli.trainer import device as devices
 from domcli.trainer.attacks import perturb
 from domcli.trainer.augment import crop_and_flip
+from domcli.trainer.native import operations
 from domcli.trainer.step import StepOutcome, loss_of, train_step
 
 if TYPE_CHECKING:
@@ -26,7 +27,10 @@ class Engine:
 
     def describe(self) -> dict[str, str]:
         """Return what environment.json says of how steps are done."""
-        return {"steps": "one operation at a time"}
+        kernels = {}
+        if self._training.device.type == "cpu" and self._training.precision == torch.bfloat16:
+            kernels["kernels"] = operations.describe()
+        return {"steps": "one operation at a time", **kernels}
 
     def step(self, index: Tensor, lr: float, dom_active: bool) -> None:
         """Train on the patterns at `index`; every random number is drawn from the default generators."""

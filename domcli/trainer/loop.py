@@ -16,6 +16,7 @@ from domcli.stream import EventWriter
 from domcli.trainer import checkpoint, data, seeding
 from domcli.trainer import device as devices
 from domcli.trainer.evaluate import Attacks, Draws, evaluate
+from domcli.trainer.fast import settle
 from domcli.trainer.memorization import LossArchive
 from domcli.trainer.report import ProgressReporter, refuse_divergence
 from domcli.trainer.schedule import dom_is_active, fractional_epoch, learning_rate, warmup_ends_with
@@ -43,6 +44,7 @@ def train(
     archive = _archive(run, training)
     writer.write(_started(training, shown_as))
     reporter = ProgressReporter(training, writer)
+    engine = _tell_engine(run, training, {})
     try:
         while training.epoch < settings.train.epochs:
             train_epoch(training, reporter, stop)
@@ -51,6 +53,7 @@ def train(
             end = _finish_epoch(training, test, attacked_train, time.monotonic() - test_started)
             writer.write(end)
             _log_epoch(end)
+            engine = _tell_engine(run, training, engine)
             if archive is not None:
                 archive.keep(training.epoch - 1, training.record.natural)
             _keep(run, training, end, writer)
@@ -68,13 +71,25 @@ def set_up(run: RunDirectory, settings: Settings, device_name: str, stop: StopFl
     log.info("device %s (%s)", device, devices.name(device))
     with stop.at_once():
         dataset = data.load(settings.data, device)
-    devices.limit_threads(_work(settings, dataset))
+    work = _work(settings, dataset)
+    devices.limit_threads(work)
     training = Training.fresh(settings, dataset, device)
+    if work >= devices.SINGLE_THREAD_WORK:
+        settle(training, run.read_environment())
     if run.checkpoint("last").exists():
         checkpoint.restore_last(run, training)
         log.info("resuming after %d epochs and %d steps", training.epoch, training.step)
     run.update_environment({**devices.describe(device), "precision": _precision_name(training)})
+
     return training
+
+
+def _tell_engine(run: RunDirectory, training: Training, told: dict[str, str]) -> dict[str, str]:
+    """Have environment.json say how steps are done, if that is something new."""
+    now = training.engine.describe()
+    if now != told:
+        run.update_environment(now)
+    return now
 
 
 def train_epoch(training: Training, reporter: ProgressReporter, stop: StopFlag) -> None:

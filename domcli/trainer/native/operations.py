@@ -13,8 +13,10 @@ from torch import Tensor
 from domcli.trainer.native.build import Unavailable, load
 
 log = logging.getLogger(__name__)
+OWN = "domcli"
 CHANNELS = 32
 """Numbers of channels are multiples of it."""
+_wanted = True
 
 
 @cache
@@ -32,9 +34,22 @@ def _library() -> ctypes.CDLL:
     return load()
 
 
+def use(wanted: bool) -> None:
+    """Have this process use the kernels where it can, or not."""
+    global _wanted
+    _wanted = wanted
+
+
 def in_use(x: Tensor) -> bool:
     """Tell whether the kernels take part on these images: bfloat16 on a CPU that can."""
-    return x.device.type == "cpu" and x.dtype == torch.bfloat16 and why_not() is None
+    return _wanted and x.device.type == "cpu" and x.dtype == torch.bfloat16 and why_not() is None
+
+
+def describe() -> str:
+    """Return what environment.json says of the kernels of bfloat16 networks on this CPU."""
+    if _wanted and why_not() is None:
+        return OWN
+    return f"PyTorch: {why_not() or 'by choice'}"
 
 
 def can_convolve(x: Tensor, weight: Tensor, stride: int) -> bool:

@@ -1,0 +1,125 @@
+"""How a CPU computes a network fastest: our kernels or PyTorch's, on how many threads. Measured once and kept.
+
+The arithmetic is not up for choice: it decides the numbers, and the settings decide it. Threads and kernels only round
+differently, and a resumed run keeps those it had.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import os
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+
+from domcli.cachedir import cache_directory
+from domcli.devices import cpu_name
+from domcli.trainer import device as devices
+from domcli.trainer.native import operations
+
+if TYPE_CHECKING:
+    from domcli.trainer.state import Training
+
+log = logging.getLogger(__name__)
+PASSES = 2
+"""Timed forward and backward passes of each way; the fastest counts."""
+CLEARLY = 0.9
+"""Another way must take less than this share of the usual one's time to be taken instead."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to compute on a CPU."""
+
+    threads: int
+    kernels: bool
+
+    def take(self) -> None:
+        """Have this process compute so from now on."""
+        torch.set_num_threads(self.threads)
+        operations.use(self.kernels)
+
+
+def settle(training: Training, known: dict[str, object]) -> None:
+    """Have this process compute the fastest way. `known` is environment.json of a run that goes on, else empty."""
+    threads = torch.get_num_threads()
+    before = known.get("kernels")
+    if isinstance(before, str):
+        Way(threads, before == operations.OWN).take()
+        return
+    if training.precision != torch.bfloat16 or operations.why_not() is not None:
+        return
+    usual = Way(threads, True)
+    ways = [usual, *([Way(1, True)] if threads > 1 else []), Way(threads, False)]
+    key = _key(training, threads)
+    way = _remembered(key)
+    if way not in ways:
+        way = _fastest(training, ways)
+        _remember(key, way)
+    way.take()
+
+
+def _fastest(training: Training, ways: list[Way]) -> Way:
+    """Measure every way on a batch like the run's; the first is taken unless another is clearly faster."""
+    classifier = copy.deepcopy(training.classifier)
+    shape = (training.settings.train.batch_size, *training.dataset.train.images.shape[1:])
+    images = torch.full(shape, 0.5).contiguous(memory_format=torch.channels_last).requires_grad_()
+    labels = torch.zeros(shape[0], dtype=torch.int64)
+
+    def seconds(way: Way) -> float:
+        way.take()
+        times = []
+        for _ in range(1 + PASSES):  # the first one warms up
+            began = time.perf_counter()
+            with devices.autocast(training.device, training.precision):
+                loss = F.cross_entropy(classifier(images), labels)
+            loss.backward()  # type: ignore[no-untyped-call]
+            times.append(time.perf_counter() - began)
+        return min(times[1:])
+
+    taken = [seconds(way) for way in ways]
+    log.info("measured %s", "; ".join(f"{way}: {1000 * found:.0f} ms" for way, found in zip(ways, taken, strict=True)))
+    best = min(range(len(ways)), key=taken.__getitem__)
+    return ways[best] if taken[best] < CLEARLY * taken[0] else ways[0]
+
+
+def _key(training: Training, threads: int) -> str:
+    model, images = training.settings.model, training.dataset.train.images
+    batch = training.settings.train.batch_size
+    parts = (cpu_name(), torch.__version__, model.name, model.width, tuple(images.shape[1:]), batch, threads)
+    return " | ".join(map(str, parts))
+
+
+def _file() -> Path:
+    return cache_directory() / "cpu.json"
+
+
+def _all_remembered() -> dict[str, object]:
+    with suppress(OSError, ValueError):
+        found = json.loads(_file().read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def _remembered(key: str) -> Way | None:
+    found = _all_remembered().get(key)
+    return Way(**found) if isinstance(found, dict) and set(found) == {"threads", "kernels"} else None
+
+
+def _remember(key: str, way: Way) -> None:
+    """Keep the choice; where that is impossible, the next run measures again."""
+    with suppress(OSError):
+        _file().parent.mkdir(parents=True, exist_ok=True)
+        handle, aside = tempfile.mkstemp(dir=_file().parent, suffix=".json")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump({**_all_remembered(), key: asdict(way)}, file, indent=1)
+        Path(aside).replace(_file())

@@ -1,0 +1,126 @@
+"""Choosing how a CPU computes: measured once, remembered, kept by a resumed run, and never in the way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+from domcli.trainer.fast import PLAIN, cpu, settle
+from domcli.trainer.fast.cpu import Way
+from domcli.trainer.native import operations
+from domcli.trainer.state import Training
+
+ALL = 3
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(operations, "why_not", lambda: None)
+    monkeypatch.delenv(PLAIN, raising=False)
+    torch.set_num_threads(ALL)
+    yield
+    operations.use(True)
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def training() -> Training:
+    return tiny.training("natural-dom-re", "train.precision=bfloat16")
+
+
+def timed(monkeypatch: pytest.MonkeyPatch, fastest: Way) -> list[Way]:
+    """Have one way look fastest, and return where it is written which were measured."""
+    asked: list[Way] = []
+
+    def choose(training: Training, ways: list[Way]) -> Way:
+        asked.extend(ways)
+        return fastest
+
+    monkeypatch.setattr(cpu, "_fastest", choose)
+    return asked
+
+
+def taken() -> Way:
+    return Way(torch.get_num_threads(), operations._wanted)
+
+
+def test_the_fastest_way_is_taken_and_remembered(training, monkeypatch) -> None:
+    asked = timed(monkeypatch, Way(1, True))
+    settle(training, {})
+    assert asked == [Way(ALL, True), Way(1, True), Way(ALL, False)]
+    assert taken() == Way(1, True)
+    torch.set_num_threads(ALL)
+    settle(training, {})
+    assert len(asked) == 3  # not measured again
+    assert taken() == Way(1, True)
+
+
+def test_another_network_or_another_number_of_threads_is_measured_for_itself(training, monkeypatch) -> None:
+    asked = timed(monkeypatch, Way(ALL, False))
+    settle(training, {})
+    settle(tiny.training("natural-dom-re", "train.precision=bfloat16", "model.width=8"), {})
+    assert len(asked) == 6
+    torch.set_num_threads(1)
+    settle(training, {})
+    assert asked[6:] == [Way(1, True), Way(1, False)]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"x": 3}'])
+def test_a_damaged_cache_is_measured_again_and_replaced(training, monkeypatch, content, tmp_path) -> None:
+    asked = timed(monkeypatch, Way(ALL, True))
+    cache = tmp_path / "domcli" / "cpu.json"
+    cache.parent.mkdir()
+    cache.write_text(content)
+    settle(training, {})
+    assert len(asked) == 3
+    assert {"threads": ALL, "kernels": True} in json.loads(cache.read_text()).values()
+
+
+def test_a_cache_that_cannot_be_written_stops_nothing(training, monkeypatch) -> None:
+    timed(monkeypatch, Way(1, False))
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    settle(training, {})
+    assert taken() == Way(1, False)
+
+
+@pytest.mark.parametrize(("recorded", "kernels"), [(operations.OWN, True), ("PyTorch: by choice", False)])
+def test_a_resumed_run_keeps_its_kernels_and_threads(training, monkeypatch, recorded, kernels) -> None:
+    asked = timed(monkeypatch, Way(1, not kernels))
+    settle(training, {"kernels": recorded})
+    assert not asked
+    assert taken() == Way(ALL, kernels)
+    assert training.engine.describe()["kernels"].startswith(recorded.partition(":")[0])
+
+
+def test_nothing_is_measured_where_there_is_no_choice(training, monkeypatch) -> None:
+    asked = timed(monkeypatch, Way(1, False))
+    settle(tiny.training("natural-dom-re", "train.precision=float32"), {})
+    monkeypatch.setattr(operations, "why_not", lambda: "no compiler")
+    settle(training, {})
+    assert not asked
+    assert training.engine.describe()["kernels"] == "PyTorch: no compiler"
+
+
+def test_the_plain_way_uses_no_kernels(training, monkeypatch) -> None:
+    asked = timed(monkeypatch, Way(1, True))
+    monkeypatch.setenv(PLAIN, "1")
+    settle(training, {})
+    assert not asked
+    assert taken() == Way(ALL, False)
+
+
+def test_measuring_leaves_the_network_and_the_random_numbers_alone(training, monkeypatch) -> None:
+    monkeypatch.setattr(operations, "in_use", lambda x: False)  # there may be none on this machine
+    before = {name: value.clone() for name, value in training.classifier.state_dict().items()}
+    state = torch.get_rng_state()
+    settle(training, {})
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(before[name], value) for name, value in training.classifier.state_dict().items())
+    assert all(parameter.grad is None for parameter in training.classifier.parameters())
+    assert torch.get_num_threads() in (1, ALL)
