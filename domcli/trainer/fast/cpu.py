@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from domcli.trainer.state import Training
 
 log = logging.getLogger(__name__)
-PASSES = 2
+PASSES = 3
 """Timed forward and backward passes of each way; the fastest counts."""
 CLEARLY = 0.9
 """Another way must take less than this share of the usual one's time to be taken instead."""
@@ -41,6 +41,9 @@ class Way:
 
     threads: int
     kernels: bool
+
+    def __str__(self) -> str:
+        return f"{self.threads} thread(s) and kernels of {'domcli' if self.kernels else 'PyTorch'}"
 
     def take(self) -> None:
         """Have this process compute so from now on."""
@@ -76,17 +79,16 @@ def _fastest(training: Training, ways: list[Way]) -> Way:
 
     def seconds(way: Way) -> float:
         way.take()
-        times = []
-        for _ in range(1 + PASSES):  # the first one warms up
-            began = time.perf_counter()
-            with devices.autocast(training.device, training.precision):
-                loss = F.cross_entropy(classifier(images), labels)
-            loss.backward()  # type: ignore[no-untyped-call]
-            times.append(time.perf_counter() - began)
-        return min(times[1:])
+        began = time.perf_counter()
+        with devices.autocast(training.device, training.precision):
+            loss = F.cross_entropy(classifier(images), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return time.perf_counter() - began
 
-    taken = [seconds(way) for way in ways]
-    log.info("measured %s", "; ".join(f"{way}: {1000 * found:.0f} ms" for way, found in zip(ways, taken, strict=True)))
+    # In turns, so that what else the machine does disturbs all alike; the first turn warms up.
+    turns = [[seconds(way) for way in ways] for _ in range(1 + PASSES)]
+    taken = [min(times) for times in zip(*turns[1:], strict=True)]
+    log.info("a pass: %s", "; ".join(f"{1000 * t:.0f} ms with {way}" for way, t in zip(ways, taken, strict=True)))
     best = min(range(len(ways)), key=taken.__getitem__)
     return ways[best] if taken[best] < CLEARLY * taken[0] else ways[0]
 
