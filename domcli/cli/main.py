@@ -13,6 +13,7 @@ import typer
 
 from domcli import __version__
 from domcli.cli import (
+    bench,
     compare,
     dashboard,
     delete,
@@ -63,6 +64,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("figures")(figures_command.figures)
 app.command("export")(export.export)
 app.command("import")(import_logs.import_logs)
+app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 app.add_typer(presets.app, name="presets")
 

@@ -71,11 +71,8 @@ def set_up(run: RunDirectory, settings: Settings, device_name: str, stop: StopFl
     log.info("device %s (%s)", device, devices.name(device))
     with stop.at_once():
         dataset = data.load(settings.data, device)
-    work = _work(settings, dataset)
-    devices.limit_threads(work)
     training = Training.fresh(settings, dataset, device)
-    if work >= devices.SINGLE_THREAD_WORK:
-        settle(training, run.read_environment())
+    settle(training, run.read_environment())
     if run.checkpoint("last").exists():
         checkpoint.restore_last(run, training)
         log.info("resuming after %d epochs and %d steps", training.epoch, training.step)
@@ -218,13 +215,6 @@ def _started(training: Training, shown_as: str | None) -> Started:
         epoch=training.epoch,
         step=training.step,
     )
-
-
-def _work(settings: Settings, dataset: data.Dataset) -> float:
-    """Return about how much a step costs, in steps of PreActResNet-18 on 128 images of 32 x 32."""
-    size = dataset.train.images.shape[-1]
-    depth = 1.0 if settings.model.name == "preactresnet18" else 9.0
-    return depth * (settings.model.width / 64) ** 2 * (size / 32) ** 2 * settings.train.batch_size / 128
 
 
 def _precision_name(training: Training) -> str:

@@ -10,6 +10,7 @@ import pytest
 import tiny
 import torch
 
+from domcli.trainer import device as devices
 from domcli.trainer.fast import PLAIN, cpu, settle
 from domcli.trainer.fast.cpu import Way
 from domcli.trainer.native import operations
@@ -30,7 +31,8 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
 
 
 @pytest.fixture
-def training() -> Training:
+def training(monkeypatch: pytest.MonkeyPatch) -> Training:
+    monkeypatch.setattr(devices, "SINGLE_THREAD_WORK", 0.0)  # this network is not too small for a choice
     return tiny.training("natural-dom-re", "train.precision=bfloat16")
 
 
@@ -113,6 +115,13 @@ def test_the_plain_way_uses_no_kernels(training, monkeypatch) -> None:
     settle(training, {})
     assert not asked
     assert taken() == Way(ALL, False)
+
+
+def test_a_tiny_network_runs_on_one_thread_without_being_measured(monkeypatch) -> None:
+    asked = timed(monkeypatch, Way(ALL, True))
+    settle(tiny.training("natural-dom-re", "train.precision=bfloat16"), {})
+    assert not asked
+    assert torch.get_num_threads() == 1
 
 
 def test_measuring_leaves_the_network_and_the_random_numbers_alone(training, monkeypatch) -> None:

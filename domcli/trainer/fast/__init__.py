@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from domcli.trainer import device as devices
 from domcli.trainer.engine import Engine
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ PLAIN = "DOMCLI_PLAIN"
 
 def settle(training: Training, known: dict[str, object]) -> None:
     """Choose how this process computes, where there is a choice; `known` is environment.json as it stands."""
-    if training.device.type != "cpu":
+    work = _work(training)
+    devices.limit_threads(work)
+    if training.device.type != "cpu" or work < devices.SINGLE_THREAD_WORK:
         return
     from domcli.trainer.fast import cpu
     from domcli.trainer.native import operations
@@ -35,3 +38,10 @@ def engine_for(training: Training) -> Engine:
     from domcli.trainer.fast.recorded import RecordingEngine
 
     return RecordingEngine(training, record)
+
+
+def _work(training: Training) -> float:
+    """Return about how much a step costs, in steps of PreActResNet-18 on 128 images of 32 x 32."""
+    settings, size = training.settings, training.dataset.train.images.shape[-1]
+    depth = 1.0 if settings.model.name == "preactresnet18" else 9.0
+    return depth * (settings.model.width / 64) ** 2 * (size / 32) ** 2 * settings.train.batch_size / 128

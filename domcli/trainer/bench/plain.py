@@ -1,4 +1,4 @@
-"""A training loop as most research code writes it: what benchmarks/step.py measures domcli's step against.
+"""A training loop as most research code writes it: what domcli's step is measured against.
 
 It does the steps of the paper's Algorithm 1 with what PyTorch gives by default: pictures decoded and augmented one by
 one, float32, NCHW, `loss.backward()` in the attack, a graph for every forward pass. It spends the passes that such

@@ -1,0 +1,120 @@
+"""The process that measures, from the side of the command: what it tells, how it is ended, how it failed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from domcli import launch
+from domcli.cli import output
+from domcli.cli.bench import BenchmarkError
+from domcli.cli.bench_view import View, make_view
+from domcli.cli.follow import Interrupts
+from domcli.errors import ProcessError, SettingsError
+
+PROCESS: Sequence[str] = (sys.executable, "-m", "domcli.trainer.bench")
+POLL_SECONDS = 0.2
+REFUSED = 2
+CHUNK = 1 << 16
+
+
+@dataclass
+class Said:
+    """What the process has told so far: the last report, and the reason of a refusal."""
+
+    report: dict[str, Any] | None = None
+    reason: str | None = None
+
+
+def measure(wanted: str, arguments: Sequence[str], interrupts: Interrupts) -> dict[str, Any] | None:
+    """Run the process to its end, or until it is interrupted, and return its last report, None if there is none.
+
+    Raises the DomcliError that says why it does not begin or go on.
+    """
+    chosen = launch.choose_devices(wanted)
+    placement = launch.Placement(device=chosen[0], wanted=wanted)
+    with tempfile.NamedTemporaryFile(prefix="domcli-bench-", suffix=".log", delete=False) as log:
+        try:
+            process = subprocess.Popen(
+                [*PROCESS, *placement.arguments(), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=placement.environment(),
+                # Ctrl-C comes to it through this command alone.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ProcessError(f"cannot start the benchmark: {error.strerror}") from error
+    said = Said()
+    try:
+        with make_view() as view:
+            _listen(process, said, view, interrupts)
+        code = process.wait()
+    finally:
+        if process.poll() is None:
+            _end(process, signal.SIGKILL)
+    problems = said.report is not None and any(case["problem"] for case in said.report["cases"])
+    if problems:
+        output.note(f"not every case could be measured (log: {log.name})")
+    elif code == 0 or interrupts.count or said.reason is not None:
+        Path(log.name).unlink(missing_ok=True)
+    if said.reason is not None:
+        raise (SettingsError if code == REFUSED else BenchmarkError)(said.reason)
+    if code and not interrupts.count:
+        raise BenchmarkError(f"the benchmark ended without a result, exit code {code} (log: {log.name})")
+    return said.report
+
+
+def _listen(process: subprocess.Popen[bytes], said: Said, view: View, interrupts: Interrupts) -> None:
+    """Show what the process tells until it closes its stdout; an interrupt ends it, a second one kills it."""
+    rest, handled = b"", 0
+    assert process.stdout is not None
+    with selectors.DefaultSelector() as selector, process.stdout as pipe:
+        selector.register(pipe, selectors.EVENT_READ)
+        while True:
+            if interrupts.count > handled:
+                _end(process, signal.SIGKILL if handled else signal.SIGTERM)
+                handled = interrupts.count
+            if not selector.select(POLL_SECONDS):
+                continue
+            chunk = os.read(pipe.fileno(), CHUNK)
+            if not chunk:
+                return
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                _take(line, said, view)
+
+
+def _take(line: bytes, said: Said, view: View) -> None:
+    """Take up a message; other lines are the words of a library."""
+    try:
+        message = json.loads(line)
+        kind = message["kind"]
+    except (ValueError, TypeError, KeyError):
+        return
+    if kind == "report":
+        said.report = message["report"]
+    elif kind == "refusal":
+        said.reason = message["reason"]
+    elif kind == "progress":
+        view.update(message)
+
+
+def _end(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Signal the process; when it is to be killed, those that it has started too."""
+    with contextlib.suppress(ProcessLookupError):
+        if number == signal.SIGKILL:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)

@@ -1,0 +1,99 @@
+"""What is measured: cases named after paradigm and DOM kind, each with the preset whose settings it takes; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from domcli.errors import SettingsError
+from domcli.presets import resolve
+from domcli.settings import Settings
+
+CASES = {
+    "natural": "natural-baseline",
+    "natural-remove": "natural-dom-re",
+    "natural-augmix": "natural-dom-augmix",
+    "natural-randaugment": "natural-dom-randaugment",
+    "natural-augmix-all": "natural-augmix",
+    "natural-randaugment-all": "natural-randaugment",
+    "fgsm": "fgsm-baseline",
+    "fgsm-remove": "fgsm-dom-re",
+    "fgsm-augmix": "fgsm-dom-augmix",
+    "fgsm-randaugment": "fgsm-dom-randaugment",
+    "pgd-10": "pgd-baseline",
+    "pgd-10-remove": "pgd-dom-re",
+    "pgd-10-augmix": "pgd-dom-augmix",
+    "pgd-10-randaugment": "pgd-dom-randaugment",
+}
+"""Every case is measured after the warm-up. *All* augments every image of every batch, without DOM."""
+
+PAIRS = {"none": 7, "fgsm": 5, "pgd": 3}
+"""Pairs of measurements of a case, by its attack: a plain PGD-10 step takes most of a minute on two CPU cores."""
+QUICK_PAIRS = {"none": 2, "fgsm": 2, "pgd": 1}
+EVALUATIONS = 3
+"""Times that an evaluation is measured, after one that warms up; once with `--quick`."""
+
+STEPS = {"none": 100, "fgsm": 50, "pgd": 20}
+"""Steps of one measurement on CUDA, by attack, so that the host can run ahead as it does in training; 1 on a CPU."""
+
+TEST_IMAGES = {"cuda": 10_000, "cpu": 128}
+"""Images of a measured evaluation: the whole test set on CUDA, one batch on a CPU."""
+
+STILL = 1e-6
+"""A learning rate that leaves the network as it was initialised: random labels then stay half high-confidence."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a benchmark is asked to measure, and how."""
+
+    device: str = "auto"
+    only: tuple[str, ...] = ()
+    """Cases; empty: all."""
+    quick: bool = False
+    width: int = 64
+    batch_size: int = 128
+    pairs: int | None = None
+    """Pairs of measurements of each case; None: as PAIRS or QUICK_PAIRS say."""
+
+    def cases(self) -> tuple[str, ...]:
+        """Return the cases in their order. Raises SettingsError for one that is none."""
+        for name in self.only:
+            if name not in CASES:
+                raise SettingsError(f"unknown case {name!r}; the cases are {', '.join(CASES)}")
+        return tuple(name for name in CASES if not self.only or name in self.only)
+
+    def settings(self, case: str, threshold: float | None = None) -> Settings:
+        """Return the settings of a case, with the threshold T that is wanted in place of the preset's."""
+        overrides = [f"model.width={self.width}", f"train.batch_size={self.batch_size}", f"train.max_lr={STILL}"]
+        if threshold is not None:
+            overrides.append(f"dom.threshold={threshold}")
+        return resolve(CASES[case], overrides)
+
+    def pairs_of(self, settings: Settings) -> int:
+        """Return how often a case is measured, after the pair that warms up."""
+        return self.pairs or (QUICK_PAIRS if self.quick else PAIRS)[settings.attack.name]
+
+    def compares(self, settings: Settings) -> bool:
+        """Tell whether the plain loop takes part; `--quick` leaves it out for PGD and for DOM, which take longest."""
+        if settings.data.augment != "none":
+            return False
+        return not self.quick or (settings.attack.name != "pgd" and settings.dom.operate == "none")
+
+
+def steps_of(settings: Settings, device_type: str) -> int:
+    """Return the steps of one measurement of a case."""
+    return STEPS[settings.attack.name] if device_type == "cuda" else 1
+
+
+def evaluates(settings: Settings) -> bool:
+    """Tell whether the evaluation is measured beside this case: once a paradigm, where there is no DOM."""
+    return settings.dom.operate == "none" and settings.data.augment == "none"
+
+
+def check(options: Options) -> Sequence[str]:
+    """Return the cases, after everything that can be refused without torch has been. Raises SettingsError."""
+    cases = options.cases()
+    for case in cases:
+        options.settings(case)
+    return cases

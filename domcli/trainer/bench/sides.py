@@ -1,0 +1,207 @@
+"""The two sides that are compared, and what the device can do; each is served by a process of its own."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from domcli.settings import Settings
+from domcli.stream import EventWriter
+from domcli.trainer import device as devices
+from domcli.trainer.augment import to_float, to_uint8
+from domcli.trainer.bench import plain
+from domcli.trainer.bench.cases import TEST_IMAGES
+from domcli.trainer.bench.limits import measure_limits, wait_for
+from domcli.trainer.bench.workers import Answers, Job, Machine, Measurement, Timed
+from domcli.trainer.data import Dataset, ImageSet
+from domcli.trainer.evaluate import Attacks, Draws, evaluate
+from domcli.trainer.fast import settle
+from domcli.trainer.loop import train_epoch
+from domcli.trainer.models import Classifier, build
+from domcli.trainer.report import ProgressReporter
+from domcli.trainer.seeding import Purpose
+from domcli.trainer.state import Training
+from domcli.trainer.stop import StopFlag
+
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)
+CLASSES = 10
+SIZE = 32
+
+
+class TimedLoader:
+    """Passes batches on and adds up the time that it takes to make them."""
+
+    def __init__(self, loader: plain.Loader) -> None:
+        self._loader = loader
+        self.seconds = 0.0
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[list[Tensor]]:
+        batches = iter(self._loader)
+        while True:
+            began = time.perf_counter()
+            batch = next(batches, None)
+            self.seconds += time.perf_counter() - began
+            if batch is None:
+                return
+            yield batch
+
+
+def answers(job: Job) -> Answers:
+    """Set up what a job is about, and return what it answers to each request."""
+    return {"machine": machine_side, "plain": plain_side, "domcli": domcli_side}[job.side](job)
+
+
+def machine_side(job: Job) -> Answers:
+    """Tell what is computed on, its limits, and the threshold that halves a batch of an untrained network."""
+
+    def describe() -> Machine:
+        device = devices.select_device(job.device)
+        devices.prepare(device)
+        precision = devices.resolve_precision(job.settings.train.precision, device)
+        return Machine(
+            device.type,
+            {
+                **devices.describe(device),
+                "torchvision": importlib.metadata.version("torchvision"),
+                "python": platform.python_version(),
+                "cores": os.cpu_count(),
+                "precision": str(precision).removeprefix("torch."),
+            },
+            measure_limits(device, precision),
+            median_loss(job.settings),
+        )
+
+    return {"describe": describe}
+
+
+def plain_side(job: Job) -> Answers:
+    """Time the plain loop."""
+    device = devices.select_device(job.device)
+    batch_size = job.settings.train.batch_size
+    images, labels = synthetic_images(batch_size * job.steps)
+    model = _fresh_network(job.settings).to(device)
+    loader = TimedLoader(plain.load(images, labels, batch_size, device))
+    optimizer = plain.optimizer_of(model, job.settings)
+    epoch = _epoch_after_warmup(job.settings)
+
+    def measure() -> Measurement:
+        loader.seconds = 0.0
+        timed, sums = _timed(
+            lambda: plain.train_epoch(model, loader, optimizer, job.settings, epoch, device), device, job.steps
+        )
+        return Measurement(timed.seconds, timed.cpu, loader.seconds / job.steps, sums.high_confidence / sums.seen)
+
+    return {"measure": measure, "describe": lambda: {"precision": "float32", "threads": torch.get_num_threads()}}
+
+
+def domcli_side(job: Job) -> Answers:
+    """Set up as the trainer process does, on an epoch of exactly the steps to measure, and let it train that epoch."""
+    device = devices.select_device(job.device)
+    devices.keep_freed_memory()
+    devices.prepare(device)
+    train = job.settings.train
+    images, labels = synthetic_images(train.batch_size * job.steps)
+    pictures = ImageSet(images.to(device).contiguous(memory_format=torch.channels_last), labels.to(device))
+    names = tuple(str(label) for label in range(CLASSES))
+    training = Training.fresh(job.settings, Dataset(pictures, pictures, names, MEAN, STD), device)
+    settle(training, {})
+    training.epoch = _epoch_after_warmup(job.settings)
+    reporter = ProgressReporter(training, EventWriter(Path(os.devnull)))
+    stop = StopFlag()
+
+    def measure() -> Measurement:
+        training.step, training.epoch_seconds = 0, 0.0
+        training.meter.reset()
+        timed, _ = _timed(lambda: train_epoch(training, reporter, stop), device, job.steps)
+        training.epoch += 1  # so that the next measurement draws other numbers
+        totals = training.meter.read()
+        return Measurement(timed.seconds, timed.cpu, 0.0, totals.high_confidence / totals.seen)
+
+    return {
+        "measure": measure,
+        "evaluate": evaluation(training),
+        "describe": lambda: {"threads": torch.get_num_threads(), "engine": training.engine.describe()},
+    }
+
+
+def evaluation(training: Training) -> Callable[[], Timed]:
+    """Return what times an evaluation as the settings ask for it, for each image, if no attack ever succeeds.
+
+    That is the most that it can cost: every image is classified correctly, and a radius of 0 keeps it so.
+    """
+    settings, device = training.settings, training.device
+    harmless = settings.model_copy(update={"attack": settings.attack.model_copy(update={"epsilon": 0.0})})
+    images, _ = synthetic_images(TEST_IMAGES[device.type])
+    resident = images.to(device).contiguous(memory_format=torch.channels_last)
+    labels: list[Tensor] = []
+    draws = Draws(settings.train.seed, Purpose.TEST, 0)
+
+    def measure() -> Timed:
+        if not labels:
+            labels.append(_predictions(training, resident))
+        pictures = ImageSet(resident, labels[0])
+
+        def work() -> object:
+            attacks, engine = Attacks.on_test_set(harmless), training.engine
+            return evaluate(training.classifier, pictures, attacks, engine.measure, draws, lambda *_: None)
+
+        return _timed(work, device, len(resident))[0]
+
+    return measure
+
+
+def synthetic_images(count: int) -> tuple[Tensor, Tensor]:
+    """Return random smooth pictures with some noise (uint8, N x 3 x 32 x 32) and random labels (int64, N)."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(count, 3, 8, 8, generator=generator)
+    smooth = F.interpolate(coarse, size=SIZE, mode="bilinear")
+    noisy = smooth + 0.05 * torch.randn(smooth.shape, generator=generator)
+    return to_uint8(noisy.clamp(0, 1)), torch.randint(CLASSES, (count,), generator=generator)
+
+
+def median_loss(settings: Settings) -> float:
+    """Return the median natural loss of a batch before training: as threshold, it halves the batch."""
+    images, labels = synthetic_images(settings.train.batch_size)
+    with torch.no_grad():
+        losses = F.cross_entropy(_fresh_network(settings)(to_float(images)), labels, reduction="none")
+    return losses.quantile(0.5).item()
+
+
+def _timed(work: Callable[[], object], device: torch.device, parts: int) -> tuple[Timed, Any]:
+    """Return the wall and CPU seconds of each of `parts` that the work consists of, and what the work returned."""
+    wait_for(device)
+    began, cpu_began = time.perf_counter(), time.process_time()
+    found = work()
+    wait_for(device)
+    return Timed((time.perf_counter() - began) / parts, (time.process_time() - cpu_began) / parts), found
+
+
+def _fresh_network(settings: Settings) -> Classifier:
+    torch.manual_seed(settings.train.seed)
+    return Classifier(build(settings.model, 3, CLASSES), MEAN, STD).train()
+
+
+@torch.no_grad()
+def _predictions(training: Training, images: Tensor) -> Tensor:
+    classifier = training.classifier.eval()
+    try:
+        with devices.autocast(training.device, training.precision):
+            return torch.cat([classifier(to_float(part)).argmax(1) for part in torch.split(images, 512)])
+    finally:
+        classifier.train()
+
+
+def _epoch_after_warmup(settings: Settings) -> int:
+    return int(settings.train.epochs * settings.dom.warmup) + 1

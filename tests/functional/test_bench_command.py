@@ -1,0 +1,135 @@
+"""`domcli bench` with a tiny network, in the real processes; what it refuses, and how it ends when interrupted."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import tempfile
+
+import psutil
+import pytest
+
+from domcli.cli import bench_text, benching
+
+TINY = ("--device", "cpu", "--width", "4", "--batch-size", "16", "--quick", "--pairs", "2")
+
+
+def test_table_and_json(cli, tmp_path):
+    done = cli("bench", *TINY, "--only", "natural", "--only", "natural-augmix,", "--json", "found.json")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("PreActResNet-18 of width 4, batch 16, on cpu (")
+    rows = {line.split()[0]: line.split() for line in lines if line.strip()}
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert [case["case"] for case in found["cases"]] == ["natural", "natural-augmix"]
+    assert found["complete"]
+    assert (found["schema"], found["width"], found["batch_size"], found["quick"]) == (1, 4, 16, True)
+    assert {"date", "torch", "device_name", "precision", "domcli", "python"} < found.keys()
+    assert found["threads"] == {"plain": 1, "domcli": 1}
+    assert found["engine"]
+    natural, augmix = found["cases"]
+    assert natural["ratio"] > 0
+    assert (
+        len(natural["ratios"]) == len(natural["plain"]["measurements"]) == len(natural["domcli"]["measurements"]) == 2
+    )
+    assert augmix["plain"] is augmix["ratio"] is None
+    assert 0 < augmix["domcli"]["high_confidence"] < 1
+    assert natural["evaluation"]["images"] == 128
+    assert rows["natural"][-2:] == [f"{100 * natural['floor']['share']:.1f}", "%"]
+    assert rows["natural"][1] == bench_text._number(1e3 * natural["domcli"]["seconds"])
+    estimates = {one["preset"]: one for one in found["presets"]}
+    assert len(estimates) == 18
+    assert {name for name, one in estimates.items() if one["problem"] is None} == {
+        "natural-baseline",
+        "natural-dom-augmix",
+    }
+    assert estimates["natural-dom-augmix"]["step_before"] == natural["domcli"]["seconds"]
+    assert estimates["natural-dom-augmix"]["step_after"] == augmix["domcli"]["seconds"]
+    assert estimates["natural-dom-augmix"]["total"] > 0
+    assert "natural-dom-augmix" in rows
+    assert "16 of 18 presets are not estimated" in done.stdout
+    assert "measuring natural-augmix, ETA " in done.stderr
+
+
+def test_ctrl_c_shows_what_was_measured(cli, until, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    process = cli.begin("bench", *TINY, "--pairs", "3000", "--only", "natural-remove", "--json", "-")
+    children: list[psutil.Process] = []
+
+    def has_logged(words: str) -> bool:
+        children[:] = psutil.Process(process.pid).children()
+        return any(words in log.read_text() for log in tmp_path.glob("domcli-bench-*.log"))
+
+    until(lambda: has_logged("natural-remove: starting"))
+    until(lambda: has_logged("pair 2 of 3000"))
+    children += children[0].children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    found = json.loads(out)
+    assert not found["complete"]
+    (case,) = found["cases"]
+    assert case["case"] == "natural-remove"
+    assert len(case["domcli"]["measurements"]) >= 1
+    assert "Traceback" not in err
+    assert len(children) >= 2
+    assert not [child for child in psutil.wait_procs(children, timeout=30)[1] if child.is_running()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--only", "pgd"], "unknown case 'pgd'; the cases are natural, natural-remove,"),
+        (["--device", "tpu"], "unknown device 'tpu'"),
+        (["--json", "no-folder/found.json"], "cannot write no-folder/found.json: No such file or directory"),
+        (["--width", "0"], "'--width'"),
+        (["--pairs", "many"], "'--pairs'"),
+    ],
+)
+def test_what_is_refused(cli, arguments, sentence):
+    done = cli("bench", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "sentence"),
+    [
+        ("raise SystemExit(7)", "the benchmark ended without a result, exit code 7 (log: "),
+        ("import os; os.kill(os.getpid(), 9)", "the benchmark ended without a result, exit code -9 (log: "),
+    ],
+)
+def test_a_process_that_dies_is_an_error_with_its_log(cli, monkeypatch, tmp_path, script, sentence):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(benching, "PROCESS", (sys.executable, "-c", script))
+    done = cli("bench", "--device", "cpu")
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert list(tmp_path.glob("domcli-bench-*.log"))
+
+
+def test_a_narrow_terminal_gets_fewer_columns():
+    row = {"case": "natural-remove", "ms a step": "100", "steps/s": "10", "images/s": "1000", "floor": "12.0 %"}
+    assert [column.header for column in bench_text._table([row], 120).columns] == list(row)
+    narrow = bench_text._table([row], 40)
+    assert [column.header for column in narrow.columns] == ["case", "ms a step", "floor"]
+
+
+def test_a_case_that_fails_does_not_hide_the_others(cli, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert cli("bench", *TINY, "--only", "natural-remove", "--json", "found.json").returncode == 0
+    report = json.loads((tmp_path / "found.json").read_text())
+    broken = {**report["cases"][0], "case": "pgd-10", "problem": "memory does not suffice", "domcli": None}
+    broken |= {"floor": None, "evaluation": None}
+    for cases, code in (([broken, *report["cases"]], 0), ([broken], 1)):
+        message = {"kind": "report", "report": {**report, "complete": False, "cases": cases}}
+        script = f"print('a library greets'); print({json.dumps(message)!r})"
+        monkeypatch.setattr(benching, "PROCESS", (sys.executable, "-c", script))
+        done = cli("bench")
+        assert done.returncode == code
+        assert "pgd-10: memory does not suffice" in done.stdout
+        assert ("natural-remove" in done.stdout) == (code == 0)
+        assert "not every case could be measured (log: " in done.stderr
+        assert ("error: nothing could be measured: memory does not suffice" in done.stderr) == (code == 1)
