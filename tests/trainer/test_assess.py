@@ -45,7 +45,7 @@ def test_accuracies_are_those_of_the_network_in_eval_mode_and_float32(run: RunDi
         correct &= classifier(perturbed).argmax(1) == labels
     assert found.accuracy == correct.sum().item() / 40
     assert found.accuracy < found.natural_accuracy
-    assert found.stages == {"clean": found.natural_accuracy, "pgd": found.accuracy}
+    assert found.stages == {"natural": found.natural_accuracy, "pgd": found.accuracy}
     assert (found.images, found.test_images, found.is_complete, found.device) == (40, 40, True, "cpu")
     assert found.seconds > 0
 
@@ -61,7 +61,7 @@ def test_results_do_not_depend_on_the_batch_size(
         monkeypatch.setattr(batches, "CPU_IMAGES", size)
         asked = assessed.plan(run, norm=norm, epsilon=6 if norm == "linf" else 40, alpha=2, steps=4, restarts=2)
         assessed.evaluate(run, asked)
-        kept.append([assessed.correct(run, asked, stage) for stage in ("clean", "pgd")])
+        kept.append([assessed.correct(run, asked, stage) for stage in ("natural", "pgd")])
     assert kept[0] == kept[1] == kept[2]
     assert len(set(kept[0][1].values())) == 2
 
@@ -83,7 +83,7 @@ def test_a_chosen_number_of_images_is_spread_over_the_classes(run: RunDirectory)
     asked = assessed.plan(run, images=10, steps=1)
     found = assessed.evaluate(run, asked)
     _, _, labels = assessed.network(run)
-    assert sorted(labels[list(assessed.correct(run, asked, "clean"))].tolist()) == list(range(10))
+    assert sorted(labels[list(assessed.correct(run, asked, "natural"))].tolist()) == list(range(10))
     assert (found.images, found.test_images, found.is_complete) == (10, 40, False)
 
 
@@ -229,7 +229,7 @@ def test_a_process_that_is_stopped_or_killed_keeps_what_it_found(run: RunDirecto
     finally:
         process.kill()
         process.communicate()
-    assert len(assessed.correct(run, asked, "clean")) == 40
+    assert len(assessed.correct(run, asked, "natural")) == 40
     # The run itself is as it was.
     assert before == {path: path.read_bytes() for path in before}
 
@@ -260,7 +260,7 @@ def test_a_checkpoint_that_changes_before_it_is_read_is_refused(run: RunDirector
 BROKEN = """
 import sys
 from domcli.trainer.assess import __main__, assessment
-assessment.clean = None
+assessment.natural = None
 sys.exit(__main__.main(sys.argv[1:]))
 """
 

@@ -19,7 +19,7 @@ from domcli.trainer.assess import autoattack, batches
 from domcli.trainer.assess.batches import FittingNetwork
 from domcli.trainer.stop import StopRequested
 
-STAGES = ["clean", "apgd-ce", "apgd-t", "fab-t", "square"]
+STAGES = ["natural", "apgd-ce", "apgd-t", "fab-t", "square"]
 IMAGES, BATCH, TARGETS = 20, 8, 2
 CPU = torch.device("cpu")
 
@@ -71,7 +71,7 @@ def test_it_fools_the_images_that_the_package_called_directly_fools(run: RunDire
     asked = brief_plan(run, norm)
     found = assessed.evaluate(run, asked)
     classifier, images, labels = assessed.network(run)
-    places = list(assessed.correct(run, asked, "clean"))
+    places = list(assessed.correct(run, asked, "natural"))
     suite = Brief(classifier, norm=autoattack.NORMS[norm], eps=asked.epsilon / 255, seed=asked.seed)
     _, classes = suite.run_standard_evaluation(images[places], labels[places], batch_size=BATCH)
     survivors = [place for place, correct in assessed.correct(run, asked, "square").items() if correct]
@@ -101,7 +101,7 @@ def test_its_perturbations_are_those_of_the_package_to_the_last_bit(run: RunDire
 def test_each_attack_sees_only_images_that_are_still_correct(run: RunDirectory) -> None:
     asked = brief_plan(run)
     assessed.evaluate(run, asked)
-    left = set(assessed.correct(run, asked, "clean"))
+    left = set(assessed.correct(run, asked, "natural"))
     assert len(left) == IMAGES
     for stage in STAGES:
         correct = assessed.correct(run, asked, stage)

@@ -40,16 +40,16 @@ def calling(function: Function, inputs: Sequence[Tensor], changed: Sequence[Tens
     return replay
 
 
-def fresh(preset: str, *overrides: str, threshold: float = 2.2) -> Training:
+def fresh(preset: str, *overrides: str, threshold: float = 2.2, device: str = "cpu") -> Training:
     generator = torch.Generator().manual_seed(3)
     pixels = torch.randint(256, (IMAGES, 3, 12, 12), dtype=torch.uint8, generator=generator)
     labels = torch.randint(10, (IMAGES,), generator=generator)
-    pictures = ImageSet(pixels.contiguous(memory_format=torch.channels_last), labels)
+    pictures = ImageSet(pixels.contiguous(memory_format=torch.channels_last).to(device), labels.to(device))
     names = tuple("abcdefghij")
     chosen = tiny.settings(
         preset, f"train.batch_size={BATCH}", f"dom.threshold={threshold}", "train.max_lr=0.05", *overrides
     )
-    return Training.fresh(chosen, Dataset(pictures, pictures, names, (0.5,) * 3, (0.25,) * 3), torch.device("cpu"))
+    return Training.fresh(chosen, Dataset(pictures, pictures, names, (0.5,) * 3, (0.25,) * 3), torch.device(device))
 
 
 def losses_of(training: Training, engine: Engine) -> list[list[float]]:
@@ -58,7 +58,7 @@ def losses_of(training: Training, engine: Engine) -> list[list[float]]:
     for step in range(STEPS):
         epoch, place = divmod(step, 4)
         seeding.reseed(0, Purpose.STEP, epoch, place)
-        index = seeding.order(IMAGES, 0, epoch)[place * BATCH : (place + 1) * BATCH]
+        index = seeding.order(IMAGES, 0, epoch)[place * BATCH : (place + 1) * BATCH].to(training.device)
         training.meter.reset()
         engine.step(index, 0.05, dom_active=step >= STEPS // 5)
         seen.append(training.meter.sums.tolist())

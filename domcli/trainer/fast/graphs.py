@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -29,7 +30,7 @@ def record(function: Function, inputs: Sequence[Tensor], changed: Sequence[Tenso
             for _ in range(WARM_UPS):
                 function(*held)
         torch.cuda.current_stream().wait_stream(aside)
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, pool=_pool(), capture_error_mode="thread_local"):
             outputs = function(*held)
 
     def replay(*values: Tensor) -> Outputs:
@@ -39,6 +40,13 @@ def record(function: Function, inputs: Sequence[Tensor], changed: Sequence[Tenso
         return outputs
 
     return replay
+
+
+@cache
+def _pool() -> tuple[int, int]:
+    """Return the memory that all graphs share: they are replayed one after the other, on one stream."""
+    handle: tuple[int, int] = torch.cuda.graph_pool_handle()
+    return handle
 
 
 @contextmanager

@@ -1,0 +1,101 @@
+"""CUDA graphs on a GPU: what they compute, what they leave alone, and that the host never waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from test_engines import BATCH, IMAGES, PRESETS, fresh, losses_of
+
+from domcli.trainer import seeding
+from domcli.trainer.engine import Engine
+from domcli.trainer.fast import engine_for
+from domcli.trainer.fast.graphs import record
+from domcli.trainer.fast.recorded import RecordingEngine
+from domcli.trainer.seeding import Purpose
+from domcli.trainer.state import Training
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+REMOVING = [preset for preset in PRESETS if preset.endswith("-re")]
+
+
+@pytest.fixture(autouse=True)
+def _exact_arithmetic() -> Iterator[None]:
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    yield
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def on_gpu(preset: str, *overrides: str) -> Training:
+    return fresh(preset, *overrides, device="cuda")
+
+
+def step_of(training: Training, engine: Engine, number: int, *, dom_active: bool = True) -> None:
+    epoch, place = divmod(number, IMAGES // BATCH)
+    seeding.reseed(0, Purpose.STEP, epoch, place)
+    index = seeding.order(IMAGES, 0, epoch)[place * BATCH : (place + 1) * BATCH].to(training.device)
+    engine.step(index, 0.05, dom_active)
+
+
+def state_of(training: Training) -> list[torch.Tensor]:
+    record = [training.record.natural, training.record.adversarial, training.meter.sums]
+    return [value.clone() for value in (*training.classifier.state_dict().values(), *record)]
+
+
+@pytest.mark.parametrize("preset", REMOVING)
+def test_replayed_steps_have_the_losses_of_plain_ones(preset: str) -> None:
+    plain, replayed = on_gpu(preset), on_gpu(preset)
+    engine = RecordingEngine(replayed, record)
+    expected, found = losses_of(plain, Engine(plain)), losses_of(replayed, engine)
+    assert engine.describe() == {"steps": "CUDA graphs"}
+    torch.testing.assert_close(torch.tensor(found), torch.tensor(expected), rtol=5e-3, atol=5e-3)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_all_presets_are_recorded_and_train(preset: str) -> None:
+    training = on_gpu(preset, "train.precision=bfloat16")
+    engine = RecordingEngine(training, record)
+    seen = torch.tensor(losses_of(training, engine))
+    assert engine.describe() == {"steps": "CUDA graphs"}
+    assert seen.isfinite().all()
+    assert (seen[:, 6] + seen[:, 7]).sum() > 0
+
+
+def test_recording_leaves_everything_as_it_was() -> None:
+    training = on_gpu("pgd-dom-re")
+    before, host, device = state_of(training), torch.get_rng_state(), torch.cuda.get_rng_state()
+    engine = RecordingEngine(training, record)
+    images, labels = engine.batch(torch.arange(BATCH, device="cuda"))
+    torch.set_rng_state(host)
+    torch.cuda.set_rng_state(device)
+    inputs = (torch.arange(BATCH, device="cuda"), torch.full((), 0.05, device="cuda"), images, labels)
+    record(engine._learned(True), inputs, engine._changed())
+    assert all(torch.equal(one, other) for one, other in zip(before, state_of(training), strict=True))
+    assert torch.equal(torch.get_rng_state(), host)
+    assert torch.equal(torch.cuda.get_rng_state(), device)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_host_never_waits_within_an_epoch(preset: str) -> None:
+    training = on_gpu(preset)
+    engine = RecordingEngine(training, record)
+    for number in range(2):
+        step_of(training, engine, number)
+    index = torch.arange(BATCH, device="cuda")
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for number in range(3):
+            seeding.reseed(0, Purpose.STEP, 9, number)
+            engine.step(index, 0.05, dom_active=True)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_a_gpu_gets_graphs_unless_plain_steps_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    training = on_gpu("pgd-dom-re")
+    monkeypatch.delenv("DOMCLI_PLAIN", raising=False)
+    assert type(engine_for(training)) is RecordingEngine
+    monkeypatch.setenv("DOMCLI_PLAIN", "1")
+    assert type(engine_for(training)) is Engine
