@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,10 +44,9 @@ def record(function: Function, inputs: Sequence[Tensor], changed: Sequence[Tenso
 
 
 @cache
-def _pool() -> tuple[int, int]:
+def _pool() -> Any:
     """Return the memory that all graphs share: they are replayed one after the other, on one stream."""
-    handle: tuple[int, int] = torch.cuda.graph_pool_handle()
-    return handle
+    return torch.cuda.graph_pool_handle()
 
 
 @contextmanager
