@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
@@ -19,14 +20,16 @@ if TYPE_CHECKING:
 Form = Literal["table", "markdown", "latex", "csv", "json", "html"]
 
 ENDINGS: dict[str, Form] = {
+    ".txt": "table",
     ".md": "markdown",
+    ".markdown": "markdown",
     ".tex": "latex",
     ".csv": "csv",
     ".json": "json",
     ".html": "html",
     ".htm": "html",
 }
-"""Formats that the ending of --output stands for where --format is not given."""
+"""Formats that the ending of --output stands for; a .txt file may hold any that --format names."""
 
 
 def compare_runs(
@@ -65,10 +68,13 @@ def compare_runs(
         ),
     ] = None,
     form: Annotated[
-        Form | None, typer.Option("--format", help="[default: by the ending of --output, else table]")
+        Form | None, typer.Option("--format", help="[default: by the ending of --output; to stdout, table]")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write there instead of to stdout.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write there instead of to stdout: .txt .md .tex .csv .json .html."
+        ),
     ] = None,
     plot: Annotated[
         Path | None,
@@ -86,11 +92,13 @@ def compare_runs(
     from domcli.compare.assertions import parse
 
     expected = [parse(text) for text in assertions or ()]
+    _check_places(file, plot)
     chosen = _form(form, file, as_json)
     folder = options.resolve_runs_dir(runs_dir)
     directories = select(folder, runs or _refuse_none(folder))
     comparison = compare(directories, at_epoch=at_epoch, error=error, paper=paper)
-    if plot is not None:
+    nothing = not any(group.n for group in comparison.groups)
+    if plot is not None and not nothing:
         from domcli.cli.compare_plot import plot_file
 
         plot_file(comparison, plot)
@@ -101,6 +109,8 @@ def compare_runs(
         comparison_text.show(comparison)
     else:
         _write(comparison_text.plain(comparison), file)
+    if nothing:
+        _refuse_nothing(comparison)
     _judge(expected, comparison)
 
 
@@ -123,7 +133,47 @@ def _form(form: Form | None, file: Path | None, as_json: bool) -> Form:
 
     if as_json and form not in (None, "json"):
         raise ComparisonError(f"--json and --format {form} ask for two formats: give one of them")
-    return "json" if as_json else form or ENDINGS.get(file.suffix.lower() if file else "", "table")
+    wanted: Form | None = "json" if as_json else form
+    if file is None:
+        return wanted or "table"
+    ending = file.suffix.lower()
+    stands_for = ENDINGS.get(ending)
+    if wanted is None and stands_for is None:
+        raise ComparisonError(
+            f"--output {file}: its ending does not say which format it is to have; give it one of "
+            f"{', '.join(ENDINGS)}, or add --format"
+        )
+    if wanted is not None and stands_for not in (None, "table", wanted):
+        option = "--json" if as_json else f"--format {wanted}"
+        raise ComparisonError(f"--output {file} is the name of a {stands_for} file, and {option} asks for another")
+    return wanted or stands_for or "table"
+
+
+def _check_places(file: Path | None, plot: Path | None) -> None:
+    """Refuse files that cannot be written, before anything is."""
+    from domcli.errors import StorageError
+
+    if file is not None:
+        target = file.expanduser().resolve()
+        if target.exists() and not target.is_file():
+            raise StorageError(f"cannot write {file}: it is not a file; give --output the name of a file")
+        if not target.parent.is_dir():
+            raise StorageError(f"cannot write {file}: there is no folder {target.parent}; choose another --output")
+        if not os.access(target.parent, os.W_OK):
+            raise StorageError(f"cannot write {file}: the folder {target.parent} is read-only; choose another --output")
+    if plot is not None:
+        from domcli.exchange.plot import format_of
+
+        format_of(plot)
+
+
+def _refuse_nothing(comparison: Comparison) -> None:
+    from domcli.compare.errors import NothingCountsError
+
+    _, first = comparison.left_out[0]
+    others = len(comparison.left_out) - 1
+    more = f" (and {others} more, each listed with its reason)" if others else ""
+    raise NothingCountsError(f"no run counts: {first.record.name} {first.reason}{more}")
 
 
 def _document(comparison: Comparison, form: Form) -> str:
@@ -139,11 +189,8 @@ def _write(text: str, file: Path | None) -> None:
     if file is None:
         output.text(text)
         return
-    target = file.expanduser().resolve()
-    if target.exists() and not target.is_file():
-        raise StorageError(f"cannot write {file}: it is not a file; give --output the name of a file")
     try:
-        replace_text(target, text)
+        replace_text(file.expanduser().resolve(), text)
     except OSError as problem:
         raise StorageError(f"cannot write {file}: {problem.strerror}; choose another --output") from problem
     output.note(f"written: {file}")

@@ -68,7 +68,7 @@ def plot_file(comparison: Comparison, path: Path) -> None:
                 measures[NAMES.get(name, name)] = curves
         if measures:
             panels.append(Panel(TITLES[panel], measures))
-    plot_groups(path, panels)
+    plot_groups(path, panels, source=comparison.source)
 
 
 def _headline(comparison: Comparison) -> list[Curve]:

@@ -43,10 +43,10 @@ def show(planned: list[Planned], tickets: list[Ticket], runs_dir: Path, *, as_js
     runs = "1 run" if len(planned) == 1 else f"{len(planned)} runs"
     output.data(f"{runs} on {', '.join(devices)}, {at_a_time}: {_hours(total)}")
     if known < len(seconds):
-        output.note(
-            f"{len(seconds) - known} of them cannot be estimated: no run of that setting has been timed on this device "
-            "(an epoch of one is enough)"
-        )
+        what = f"{len(seconds) - known} of them cannot be estimated: no run of that setting"
+        if not known:
+            what = f"this cannot be estimated: no run of {'that setting' if len(seconds) == 1 else 'these settings'}"
+        output.note(f"{what} has been timed on this device (an epoch of one is enough)")
 
 
 def _names(planned: list[Planned], runs_dir: Path) -> list[str]:

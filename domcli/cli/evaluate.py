@@ -59,6 +59,7 @@ def evaluate(
     from domcli import evaluations
     from domcli.cli import evaluation_text
     from domcli.presets import from_run
+    from domcli.runs import read_run
 
     directory = options.find_run(run, runs_dir)
     plan = evaluations.make_plan(
@@ -80,7 +81,8 @@ def evaluate(
         result = attack_checkpoint(directory, plan, device, jobs_per_gpu)
     else:
         output.note(f"{directory.name}: this was measured before, here is the result that was kept")
+    found = read_run(directory)
     if as_json:
-        output.json_data(evaluation_text.as_json(directory, result))
+        output.json_data(evaluation_text.as_json(found, result))
     else:
-        output.data("\n".join(evaluation_text.lines(directory, result)))
+        output.data("\n".join(evaluation_text.lines(found, result)))

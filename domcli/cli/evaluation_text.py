@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domcli.cli import figures
 from domcli.cli.options import shown_path
+from domcli.compare.attacks import pgd_title
 
 if TYPE_CHECKING:
     from domcli.evaluations import Evaluation, Plan
-    from domcli.rundir import RunDirectory
+    from domcli.runs import Run
 
 NORMS = {"linf": "L-infinity", "l2": "L2"}
 SQUARE_SUSPECT = 0.002
@@ -18,51 +21,95 @@ SQUARE_SUSPECT = 0.002
 others (the package's authors warn from there on)."""
 
 
-def lines(run: RunDirectory, found: Evaluation) -> list[str]:
+@dataclass(frozen=True)
+class InTraining:
+    """What the training itself measured of the weights that were attacked: accuracies as fractions."""
+
+    natural: float
+    pgd: float | None
+    attack: str
+    """Its PGD with the steps, such as `PGD-20`."""
+    precision: str
+
+    @property
+    def text(self) -> str:
+        """Return `natural 70.00 %, PGD-20 54.50 % (bfloat16)`."""
+        pgd = "" if self.pgd is None else f", {self.attack} {figures.percent(self.pgd)} %"
+        return f"natural {figures.percent(self.natural)} %{pgd} ({self.precision})"
+
+
+def in_training(run: Run, plan: Plan) -> InTraining | None:
+    """Return what the training measured of these weights.
+
+    None if it did not: weights from the middle of an epoch, or of an epoch without an evaluation, or of another run.
+    """
+    started = run.state.started
+    if started is None or plan.step or Path(plan.checkpoint).is_absolute():
+        return None
+    test = next((end.test for end in run.state.epochs if end.epoch == plan.epoch), None)
+    if test is None:
+        return None
+    evaluation = run.settings.get("evaluation", {})
+    attack = pgd_title(evaluation.get("steps", "?"), evaluation.get("restarts"))
+    return InTraining(test.natural_accuracy, test.pgd_accuracy, attack, started.precision)
+
+
+def lines(run: Run, found: Evaluation) -> list[str]:
     """Return everything about one evaluation."""
-    plan = found.plan
+    plan, trained = found.plan, in_training(run, found.plan)
     rows = [
         ("accuracy", f"{figures.percent(found.accuracy)} % of {_images(found)}"),
         ("natural", f"{figures.percent(found.natural_accuracy)} %"),
         ("attack", parameters(plan)),
+        *([("during training", trained.text)] if trained else []),
     ]
     if len(found.stages) > 2:
         left = [f"{name} {figures.percent(accuracy)} %" for name, accuracy in found.stages.items()]
         rows.append(("left after", "  ".join(left)))
     rows += [
         ("time", f"{figures.duration(found.seconds)} on {found.device}, finished {_date(found)}"),
-        ("kept in", shown_path(run.evaluations / plan.name)),
+        ("kept in", shown_path(run.directory.evaluations / plan.name)),
     ]
     width = max(len(label) for label, _ in rows)
-    text = [f"{run.name}: {plan.title} on {checkpoint(plan)}", *(f"  {label:<{width}}  {text}" for label, text in rows)]
+    text = [
+        f"{run.directory.name}: {plan.title} on {checkpoint(plan)}",
+        *(f"  {label:<{width}}  {text}" for label, text in rows),
+    ]
     if _hides_gradients(found):
         text.append("  note: Square Attack lowered the accuracy after the gradient attacks; gradients may be masked")
     return text
 
 
-def show_lines(evaluations: list[Evaluation]) -> list[str]:
-    """Return a line for each evaluation of a run, for `domcli show`."""
-    return [
-        f"{found.plan.title} on {checkpoint(found.plan)}: {figures.percent(found.accuracy)} % of {_images(found)}, "
-        f"{parameters(found.plan)}, {_date(found)}"
-        for found in evaluations
-    ]
+def show_lines(run: Run, evaluations: list[Evaluation]) -> list[str]:
+    """Return each evaluation of a run for `domcli show`, and what the training measured of the same weights."""
+    found = []
+    for one in evaluations:
+        found.append(
+            f"{one.plan.title} on {checkpoint(one.plan)}: {figures.percent(one.accuracy)} % of {_images(one)} (natural "
+            f"{figures.percent(one.natural_accuracy)} %), {parameters(one.plan)}, {_date(one)}"
+        )
+        trained = in_training(run, one.plan)
+        found += [f"  during training: {trained.text}"] if trained else []
+    return found
 
 
-def as_json(run: RunDirectory, found: Evaluation) -> dict[str, Any]:
+def as_json(run: Run, found: Evaluation) -> dict[str, Any]:
     """Return an evaluation as `--json` writes it: accuracies are fractions, epsilon and alpha in 1/255."""
     import msgspec
 
     content: dict[str, Any] = msgspec.to_builtins(found)
     plan = content.pop("plan")
-    path = str((run.evaluations / found.plan.name).absolute())
-    return {"run": run.name, "title": found.plan.title, **plan, **content, "path": path}
+    path = str((run.directory.evaluations / found.plan.name).absolute())
+    trained = in_training(run, found.plan)
+    during = None
+    if trained is not None:
+        during = {"natural_accuracy": trained.natural, "pgd_accuracy": trained.pgd, "precision": trained.precision}
+    about = {"run": run.directory.name, "title": found.plan.title}
+    return {**about, **plan, **content, "during_training": during, "path": path}
 
 
 def checkpoint(plan: Plan) -> str:
     """Return which weights were attacked: `best (epoch 190)`."""
-    from pathlib import Path
-
     steps = f" and {plan.step} steps" if plan.step else ""
     return f"{Path(plan.checkpoint).stem} (epoch {plan.epoch}{steps})"
 
@@ -71,9 +118,9 @@ def parameters(plan: Plan) -> str:
     """Return the attack with what decides its strength."""
     parts = [f"{NORMS[plan.norm]}, epsilon {plan.epsilon:g}/255"]
     if plan.attack == "autoattack":
-        return ", ".join(["standard version", *parts, plan.package or ""])
+        return ", ".join(["standard version", *parts, "in float32", plan.package or ""])
     starts = f"{plan.restarts} random start{'' if plan.restarts == 1 else 's'}"
-    return ", ".join([*parts, f"{plan.steps} steps of {plan.alpha:g}/255", starts])
+    return ", ".join([*parts, f"{plan.steps} steps of {plan.alpha:g}/255", starts, "in float32"])
 
 
 def _images(found: Evaluation) -> str:

@@ -28,6 +28,8 @@ LOG_TAIL_BYTES = 8192
 REFUSED_EXIT = 2
 """What a trainer exits with when it refuses during set-up, before anything is trained."""
 AT_WORK = ("queued", "starting", "running")
+LOADING = "loading PyTorch and the data"
+"""What a trainer does before its first event."""
 
 Ending = Literal["finished", "stopped", "failed", "refused", "killed", "crashed", "left"]
 
@@ -141,6 +143,12 @@ def make_view(runs: Sequence[RunDirectory]) -> View:
     from domcli.cli.live_queue import QueueView
 
     return QueueView(runs)
+
+
+def starting(run: Run, now: float) -> str:
+    """Return for how long a trainer has been at its start, and what takes the time until it says something."""
+    waited = max(0.0, now - run.process.launched) if run.process is not None else 0.0
+    return f"starting ({waited:.0f} s; {LOADING})"
 
 
 def log_tail(run: RunDirectory, lines: int) -> list[str]:

@@ -22,7 +22,8 @@ def import_logs(
 ) -> None:
     """Turn logs of the official implementation into runs, to stand beside new ones in every table and chart.
 
-    All logs are checked before the first run is written. What a log does not say stays unknown.
+    All logs are checked before the first run is written. What neither a log nor the official script says, such as
+    device and precision, stays unknown; what is not as the log says is told with the reason.
     """
     from domcli.cli import summary
     from domcli.exchange.imports import read_runs, write_runs
@@ -38,6 +39,8 @@ def import_logs(
     for run, source in zip(written, imported, strict=True):
         if source.not_mapped:
             output.note(f"{run.directory.name}: not among domcli's settings: {', '.join(source.not_mapped)}")
+        for remark in source.remarks:
+            output.note(f"{run.directory.name}: {remark}")
     if as_json:
         output.json_data(
             [
@@ -45,6 +48,7 @@ def import_logs(
                     **summary.as_json(run),
                     "imported_from": source.environment["imported_from"],
                     "not_mapped": list(source.not_mapped),
+                    "remarks": list(source.remarks),
                 }
                 for run, source in zip(written, imported, strict=True)
             ]

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from domcli.cli import figures, output
 from domcli.cli.epochs import EpochTable
-from domcli.cli.follow import log_tail
+from domcli.cli.follow import log_tail, starting
 from domcli.cli.plain import describe
 from domcli.events import Progress, Started
 from domcli.rundir import RunDirectory, queue_places
@@ -38,7 +38,6 @@ class LiveView:
         self._table: EpochTable | None = None
         self._width = 0
         self._shown: int | None = None
-        self._began = time.monotonic()
         self._spinner = Spinner("dots")
         self._notice = ""
 
@@ -57,7 +56,7 @@ class LiveView:
         (run,) = runs
         started = run.started
         if started is None or run.status == "queued":
-            self._live.update(self._queued() if run.status == "queued" else self._starting(), refresh=True)
+            self._live.update(self._queued() if run.status == "queued" else self._starting(run), refresh=True)
             return
         if self._shown is None:
             self._shown = started.epoch
@@ -88,17 +87,15 @@ class LiveView:
         self._console.print(Text(text, style=style), soft_wrap=True)
 
     def _queued(self) -> RenderableType:
-        self._began = time.monotonic()
         place = queue_places(self._run.path.parent).get(self._run.name)
         where = f", {place - 1} before it" if place and place > 1 else ", next in the queue" if place else ""
         text = f"queued: waits for a free device{where}; Ctrl-C takes it out, Ctrl-\\ leaves it there"
         self._spinner.update(text=Text(text, no_wrap=True, overflow="ellipsis"))
         return Group(self._spinner, *self._notices())
 
-    def _starting(self) -> RenderableType:
-        waited = time.monotonic() - self._began
+    def _starting(self, run: Run) -> RenderableType:
         last = log_tail(self._run, 1)
-        text = f"starting ({waited:.0f} s)  {last[0] if last else ''}"
+        text = f"{starting(run, time.time())}  {last[0] if last else ''}"
         self._spinner.update(text=Text(text[: self._console.width - 4], no_wrap=True))
         return Group(self._spinner, *self._notices())
 

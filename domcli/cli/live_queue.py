@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from types import TracebackType
 
@@ -11,7 +12,8 @@ from rich.live import Live
 from rich.text import Text
 
 from domcli.cli import figures, output
-from domcli.cli.follow import ended
+from domcli.cli.follow import ended, starting
+from domcli.events import EpochEnd
 from domcli.rundir import RunDirectory
 from domcli.runs import Run
 from domcli.runstate import RunState, epoch_fraction, headline_accuracy
@@ -20,7 +22,7 @@ MOST_WAITING = 5
 """How many of the runs that wait are named."""
 MARKS = {"finished": ("finished", "green"), "stopped": ("stopped", "yellow")}
 SHORTEST_BAR, LONGEST_BAR = 6, 24
-OTHER_COLUMNS = 33
+OTHER_COLUMNS = 37
 """What epochs, time left and accuracy take beside the name."""
 
 
@@ -60,11 +62,9 @@ class QueueView:
         state, best = run.state, run.state.best
         line = Text(f"{run.directory.name:{self._width}}  ").append(f"{word:8}", style=style)
         if best is not None:
-            measure = "natural" if best.test is None or best.test.pgd_accuracy is None else "PGD"
             high, last = headline_accuracy(best), headline_accuracy(state.last)
-            line.append(
-                f"  best {measure} {figures.percent(high)} % (epoch {best.epoch}), last {figures.percent(last)} %"
-            )
+            highest = f"best {_measure(best)} {figures.percent(high)} % (epoch {best.epoch})"
+            line.append(f"  {highest}, last {figures.percent(last)} %")
         return line.append(f"  {figures.duration(state.seconds)}", style="dim")
 
     def _picture(self, runs: Sequence[Run]) -> RenderableType:
@@ -87,12 +87,12 @@ class QueueView:
         """Return name, epochs, time left, accuracy, and what else there is room for: a bar, loss and patterns."""
         state = run.state
         if run.started is None or state.started is None:
-            return Text(self._name(run)).append("  starting", style="dim")
+            return Text(self._name(run)).append(f"  {starting(run, time.time())}", style="dim")
         total = state.started.epochs
         remaining = state.remaining_seconds()
         eta = f"ETA {figures.duration(remaining)}" if remaining is not None else "ETA later"
-        accuracy = f"{figures.percent(headline_accuracy(state.last))} %" if state.last is not None else ""
-        text = f"{self._name(run)}  {f'{state.epochs_done}/{total}':>7}  {eta:>11}  {accuracy:>7}"
+        accuracy = f"{_measure(state.last)} {figures.percent(headline_accuracy(state.last))} %" if state.last else ""
+        text = f"{self._name(run)}  {f'{state.epochs_done}/{total}':>7}  {eta:>11}  {accuracy:>11}"
         room = self._console.width - len(text) - 2
         bar = min(LONGEST_BAR, room)
         if bar >= SHORTEST_BAR:
@@ -109,6 +109,11 @@ class QueueView:
             end = (width - 1) // 2
             name = f"{name[: width - 1 - end]}…{name[-end:]}"
         return f"{name:{width}}"
+
+
+def _measure(epoch: EpochEnd) -> str:
+    """Return what the headline accuracy of an epoch is of."""
+    return "natural" if epoch.test is None or epoch.test.pgd_accuracy is None else "PGD"
 
 
 def _bar(fraction: float, width: int) -> str:

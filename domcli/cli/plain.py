@@ -7,6 +7,7 @@ from types import TracebackType
 
 from domcli.cli import figures, output
 from domcli.cli.epochs import EpochTable
+from domcli.cli.follow import LOADING
 from domcli.cli.options import shown_path
 from domcli.events import Started
 from domcli.rundir import RunDirectory
@@ -68,7 +69,7 @@ class _Story:
             output.note(f"{self.name}: {again}")
             self._launched = False
         elif not self._launched:
-            output.note(f"{self.name}: starting (log: {shown_path(self._log)})")
+            output.note(f"{self.name}: starting: {LOADING} (log: {shown_path(self._log)})")
             self._launched = True
 
     def _tell_epochs(self, run: Run) -> None:

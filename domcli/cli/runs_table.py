@@ -23,7 +23,7 @@ BAR = 8
 SHORTEST_NAME = 16
 NARROWEST_PROBLEM = 36
 """Columns; where less is left, what happened stands under the run."""
-GIVEN_UP = ("of", "device", "last %", "bar", "ETA", "epoch", "best %")
+GIVEN_UP = ("accuracy", "device", "last %", "bar", "ETA", "epoch", "best %")
 """Columns that a narrow terminal does without, in this order, once those in which nothing stands are gone."""
 RIGHT = {"epoch", "best %", "last %", "ETA"}
 
@@ -114,7 +114,7 @@ def _row(run: Run, places: Mapping[str, int] | None) -> Row:
         "epoch": f"{state.epochs_done}/{total_epochs(run) or '?'}",
         "best %": figures.percent(headline_accuracy(state.best)),
         "last %": figures.percent(headline_accuracy(state.last)),
-        "of": _measure(run),
+        "accuracy": _measure(run),
         "device": run.device or figures.MISSING,
         "ETA": figures.duration(state.remaining_seconds() if run.status == "running" else None),
     }

@@ -10,7 +10,10 @@ from domcli.cli import options, output
 if TYPE_CHECKING:
     from domcli.runs import Run
 
-ENVIRONMENT = ("preset", "command_line", "hostname", "platform", "python", "domcli", "torch", "git_commit")
+ENVIRONMENT = (
+    *("preset", "command_line", "hostname", "platform", "python", "domcli", "torch", "git_commit"),
+    *("imported_from", "official_version"),
+)
 
 
 def show(run: options.RunName, runs_dir: options.RunsDir = None, as_json: options.Json = False) -> None:
@@ -39,7 +42,7 @@ def _json(run: Run) -> dict[str, Any]:
         "settings": run.settings,
         "devices": [device.name for device in run.ticket.devices] if run.ticket else None,
         "environment": run.directory.read_environment(),
-        "evaluations": [evaluation_text.as_json(run.directory, one) for one in evaluations.read_all(run.directory)],
+        "evaluations": [evaluation_text.as_json(run, one) for one in evaluations.read_all(run.directory)],
         "epoch_events": [msgspec.to_builtins(epoch) for epoch in run.state.epochs],
         "checkpoints": [msgspec.to_builtins(saved) for saved in run.state.checkpoints],
     }
@@ -59,7 +62,7 @@ def _lines(run: Run) -> list[str]:
     lines += ["", "environment"]
     lines += [f"  {line}" for line in _environment(run)] or ["  not known"]
     attacked = evaluations.read_all(run.directory)
-    lines += ["", "evaluations", *(f"  {line}" for line in show_lines(attacked))] if attacked else []
+    lines += ["", "evaluations", *(f"  {line}" for line in show_lines(run, attacked))] if attacked else []
     return lines + _epochs(run)
 
 
@@ -81,14 +84,20 @@ def _changed(run: Run) -> list[str]:
 
 def _environment(run: Run) -> list[str]:
     known = run.directory.read_environment()
-    lines = [f"{key.replace('_', ' ')}: {known[key]}" for key in ENVIRONMENT if known.get(key)]
+    words = {key: str(known[key]) for key in ENVIRONMENT if known.get(key)}
+    if "torch" in words and run.state.started is None:
+        words["torch"] += " (installed; its build is noted when the run starts)"
+    lines = [f"{key.replace('_', ' ')}: {text}" for key, text in words.items()]
     created = known.get("created")
     if isinstance(created, int | float):
         lines.insert(0, time.strftime("created: %Y-%m-%d %H:%M:%S", time.localtime(created)))
     started = run.state.started
-    if started is not None:
+    if started is not None and known.get("imported_from"):
+        lines.append(f"device: {started.device_name}; precision: {started.precision}")
+    elif started is not None:
         lines.append(f"device: {started.device} ({started.device_name}), {started.precision}")
-    return lines
+    remarks = known.get("import_remarks")
+    return [*lines, *(f"note: {remark}" for remark in (remarks if isinstance(remarks, list) else ()))]
 
 
 def _epochs(run: Run) -> list[str]:

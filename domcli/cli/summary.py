@@ -136,7 +136,9 @@ def closing_lines(run: Run) -> list[str]:
     """Return the closing summary: how it ended, best and last, memorized patterns, time, files, what to type next."""
     state, directory = run.state, run.directory
     total = total_epochs(run)
-    lines = [f"{directory.name}: {run.status} after {state.epochs_done} of {total or '?'} epochs"]
+    done = f"{state.epochs_done} of {total or '?'} epochs"
+    at_work = run.status in ("queued", "starting", "running")
+    lines = [f"{directory.name}: {run.status}" + (f", {done} done" if at_work else f" after {done}")]
     attack = f"PGD-{_table(run.settings, 'evaluation').get('steps', '?')}"
     rows = [*_queue_rows(run), *_accuracy_rows(state, attack), *_pattern_rows(state), ("time", _time(state))]
     rows += [("watch", f"{one.badge}: {one.reason}") for one in run.findings]
@@ -180,7 +182,9 @@ def _accuracy_rows(state: RunState, attack: str) -> list[tuple[str, str]]:
     rows = [(label, _accuracy_line(epoch, attack)) for label, epoch in measured if epoch is not None]
     high, final = headline_accuracy(best), headline_accuracy(last)
     if high is not None and final is not None:
-        rows.append(("difference", f"{100 * (high - final):.2f} points (best - last)"))
+        # Of the numbers above, as they are shown: a reader who subtracts them finds the same.
+        difference = round(100 * high, 2) - round(100 * final, 2)
+        rows.append(("difference", f"{difference:.2f} points (best - last)"))
     return rows
 
 

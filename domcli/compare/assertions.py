@@ -84,7 +84,7 @@ def check(assertion: Assertion, groups: Sequence[Group]) -> Verdict:
     words, holds = COMPARISONS[assertion.comparison]
     missing = [side.label for side in (left, right) if side.value is None]
     if left.value is None or right.value is None:
-        return Verdict(False, f"{assertion.text!r} cannot be judged: {' and '.join(missing)}")
+        return Verdict(False, f"{assertion.text!r} cannot be judged: {'; '.join(missing)}")
     bound = right.value + right.margin
     judged = holds(left.value, bound)
     decimals = 2 if f"{left.value:.2f}" != f"{bound:.2f}" or left.value == bound else 6

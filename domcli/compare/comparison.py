@@ -13,7 +13,7 @@ from domcli.compare.errors import ComparisonError
 from domcli.compare.groups import Group, LeftOut, attacks, differing_keys, make_groups, measured
 from domcli.compare.notes import notes
 from domcli.compare.paper import Match, against_paper
-from domcli.compare.records import Metric, read_record
+from domcli.compare.records import Metric, Record, read_record
 from domcli.compare.significance import Contrast, contrasts
 from domcli.rundir import RunDirectory
 
@@ -64,6 +64,21 @@ class Comparison:
         count = sum(group.n for group in self.groups)
         date = self.made.isoformat(timespec="seconds")
         return f"Made by domcli {__version__} on {date} from {count} run{'' if count == 1 else 's'}."
+
+    @property
+    def source(self) -> str:
+        """Return where the numbers come from, in one line for each run that counts: for the metadata of figures."""
+        runs = [(group, record) for group in self.groups for record in group.records]
+        return "\n".join([self.origin, *(_source(group, record) for group, record in runs)])
+
+
+def _source(group: Group, record: Record) -> str:
+    commit = record.environment.get("git_commit")
+    epochs = record.last.epoch if record.last else 0
+    return (
+        f"{group.name}: run {record.run.directory.path}, seed {record.seed}, {epochs} epochs"
+        f"{f', commit {commit}' if commit else ''}"
+    )
 
 
 def compare(

@@ -145,7 +145,8 @@ def _group(comparison: Comparison, group: Group) -> dict[str, Any]:
 
 
 def _run(comparison: Comparison, record: Record) -> dict[str, Any]:
-    started = record.run.state.started
+    imported = record.environment.get("imported_from")
+    started = None if imported else record.run.state.started
     best = record.best
     return {
         "name": record.name,
@@ -160,7 +161,7 @@ def _run(comparison: Comparison, record: Record) -> dict[str, Any]:
         "precision": started.precision if started else None,
         "domcli": record.environment.get("domcli"),
         "git_commit": record.environment.get("git_commit"),
-        "imported_from": record.environment.get("imported_from"),
+        "imported_from": imported,
         "accuracy": {
             metric: {point: record.accuracy(metric, point) for point in POINTS[:2]} for metric in comparison.metrics
         },

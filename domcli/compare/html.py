@@ -84,7 +84,7 @@ def _charts(comparison: Comparison) -> str:
         for number, group in enumerate(comparison.groups)
         if group.n
     )
-    about = "<p>Mean and one standard deviation over the epochs that all runs of a group have.</p>"
+    about = "<p>Mean and, as a band, ± 1 standard deviation over the epochs that all runs of a group have.</p>"
     charts = f'<ul class="legend">{legend}</ul><div class="charts">{"".join(figures)}</div>'
     return f"<section><h2>Curves</h2>{about}{charts}</section>"
 

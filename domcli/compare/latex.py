@@ -41,10 +41,14 @@ SPECIAL = {
     "±": r"$\pm$",
     "[": "{[}",
     "*": "{*}",
+    "---": "-{}-{}-",
     "--": "-{}-",
     " - ": " $-$ ",
 }
 """What must not stand in a cell as it is. `[` and `*` would be read as arguments of the row end before them."""
+
+LAST_LATIN = "\u017f"
+"""The last letter that pdfLaTeX sets without further packages."""
 
 _PATTERN = re.compile("|".join(map(re.escape, sorted(SPECIAL, key=len, reverse=True))))
 _MINUS = re.compile(r"(?<![\w.}$-])-(?=\d)|(?<={\[})-(?=\d)")
@@ -64,9 +68,10 @@ def latex(comparison: Comparison) -> str:
         ("paper", paper, 2),
         ("not-paper", deviations, 2),
     ]
-    parts = [_head(comparison), _results(comparison)]
-    parts += [_environment(name, sheet.title, _tabular(sheet, above)) for name, sheet, above in others if sheet.rows]
-    return "\n\n".join(parts) + "\n"
+    tables = [_results(comparison)]
+    tables += [_environment(name, sheet.title, _tabular(sheet, above)) for name, sheet, above in others if sheet.rows]
+    beyond = any(sign > LAST_LATIN for table in tables for sign in table)
+    return "\n\n".join([_head(comparison, beyond), *tables]) + "\n"
 
 
 def escaped(text: str) -> str:
@@ -75,8 +80,9 @@ def escaped(text: str) -> str:
     return _MINUS.sub("$-$", set_)
 
 
-def _head(comparison: Comparison) -> str:
+def _head(comparison: Comparison, beyond_latin: bool) -> str:
     lines = [comparison.origin, r"Needs \usepackage{booktabs} in the preamble."]
+    lines += ["Names have letters that pdfLaTeX does not know: use XeLaTeX or LuaLaTeX."] if beyond_latin else []
     lines += [f"Note: {note}" for note in comparison.notes]
     for sheet in (runs_sheet(comparison), left_out_sheet(comparison)):
         if sheet.rows:

@@ -40,7 +40,7 @@ def notes(groups: Sequence[Group], at_epoch: int | None, *, unread: int, tested:
         yield from _gaps(group)
         yield from _mixed(group)
     yield from _unlike([group for group in groups if group.n], at_epoch)
-    yield from single_seeds(groups)
+    yield from single_seeds(groups, at_epoch)
     if tested:
         yield MORE_SEEDS
 
@@ -54,7 +54,8 @@ def _best_rule(groups: Sequence[Group], at_epoch: int | None) -> str:
     last = "the final one" if at_epoch is None else f"epoch {at_epoch}, and best is no later"
     return (
         f"best is the epoch of {chosen} of each run, last is {last}; diff is best - last, taken in each run and then "
-        "averaged; ± is the sample standard deviation over n seeds (n - 1)."
+        "averaged; all differences are of the unrounded numbers; ± is the sample standard deviation over n seeds "
+        "(n - 1)."
     )
 
 

@@ -27,6 +27,8 @@ POINTS: tuple[Point, ...] = ("best", "last", "diff")
 
 FIELDS = {"natural": "natural_accuracy", "pgd": "pgd_accuracy", "one-step": "one_step_accuracy"}
 
+AT_WORK = ("queued", "starting", "running")
+
 
 @dataclass(frozen=True)
 class Record:
@@ -162,8 +164,14 @@ def _shortfall(run: Run, epochs: int | None, at_epoch: int | None) -> str | None
     if missing is not None:
         return f"epoch {missing} is missing from its record"
     if at_epoch is not None:
-        return None if done >= at_epoch else f"{run.status} after {done} of {epochs or '?'} epochs, before {at_epoch}"
+        return None if done >= at_epoch else f"{_so_far(run, epochs)}, and {at_epoch} are asked for"
     if run.status != "finished":
         reason = f": {state.closing.reason}" if isinstance(state.closing, Failed) else ""
-        return f"{run.status} after {done} of {epochs or '?'} epochs{reason}"
+        return f"{_so_far(run, epochs)}{reason}"
     return None if done == epochs else f"finished after {done} epochs, where its settings say {epochs}"
+
+
+def _so_far(run: Run, epochs: int | None) -> str:
+    """Return what a run is doing and how far it is."""
+    done = f"{run.state.epochs_done} of {epochs or '?'} epochs"
+    return f"{run.status}, {done} done" if run.status in AT_WORK else f"{run.status} after {done}"

@@ -6,8 +6,11 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from domcli.compare.groups import Group
-from domcli.compare.records import Record
+from domcli.compare.groups import Group, identity
+from domcli.compare.records import Record, flatten, read_record
+from domcli.errors import RunDirectoryError
+from domcli.rundir import RunDirectory, list_runs
+from domcli.runs import Run
 
 ENOUGH = 3
 """Seeds of a group, as in the paper."""
@@ -16,22 +19,30 @@ SHOWN = 3
 """So many groups are told how to get more seeds."""
 
 
-def single_seeds(groups: Sequence[Group]) -> Iterator[str]:
-    """Say which groups have one seed, what that forbids, and what to run."""
+def single_seeds(groups: Sequence[Group], at_epoch: int | None = None) -> Iterator[str]:
+    """Say which groups have one seed, what that forbids, and which runs to add or to run."""
     single = [group for group in groups if group.n == 1]
+    compared = {record.run.directory.path.resolve() for group in groups for record in _members(group)}
+    around: dict[Path, list[Record]] = {}
     for group in single[:SHOWN]:
-        command = more_command(group)
-        yield (
-            f"{group.name} has a single seed, so no standard deviation and no test"
-            f"{f'; run more of it with: {command}' if command else '.'}"
-        )
+        folder = group.records[0].run.directory.path.parent
+        if folder not in around:
+            others = (run for run in list_runs(folder) if run.path.resolve() not in compared)
+            around[folder] = [record for record in map(_settings_alone, others) if record.settings]
+        siblings = [record for record in around[folder] if _is_sibling(record, group)]
+        advice = "; ".join(_advice(group, siblings, at_epoch))
+        yield f"{group.name} has a single seed, so no standard deviation and no test{f'; {advice}' if advice else '.'}"
     if len(single) > SHOWN:
         count = len(single) - SHOWN
         yield f"{count} more {'group has' if count == 1 else 'groups have'} a single seed."
 
 
-def more_command(group: Group) -> str | None:
-    """Return the command that brings a group to three seeds; None where it is not known how its runs were launched."""
+def more_command(group: Group, siblings: Sequence[Record] = (), lacking: int | None = None) -> str | None:
+    """Return the command that brings a group to three seeds, or that runs `lacking` more.
+
+    `siblings` are runs with the same settings that are not compared: their seeds are taken. None where it is not known
+    how the group's runs were launched.
+    """
     record = group.records[0]
     written = record.environment.get("command_line")
     preset = record.environment.get("preset")
@@ -46,9 +57,34 @@ def more_command(group: Group) -> str | None:
     settings = (text for text in _values(words, "--set") if not text.startswith("train.seed"))
     changed = [part for text in settings for part in ("--set", text)]
     folder = ["--runs-dir", str(record.run.directory.path.parent)] if any(_values(words, "--runs-dir")) else []
-    return shlex.join(
-        ["domcli", "run", file or preset, *quick, *changed, "--seeds", _free_seeds(group), *folder],
-    )
+    seeds = _free_seeds([*_members(group), *siblings], ENOUGH - group.n if lacking is None else lacking)
+    return shlex.join(["domcli", "run", file or preset, *quick, *changed, "--seeds", seeds, *folder])
+
+
+def _advice(group: Group, siblings: Sequence[Record], at_epoch: int | None) -> Iterator[str]:
+    """Yield the runs to add to the comparison, one for each other seed, and the command for those that lack then."""
+    others = {one.seed: one.name for one in siblings if read_record(one.run.directory, at_epoch).shortfall is None}
+    others.pop(group.records[0].seed, None)
+    there = [name for _, name in sorted(others.items(), key=lambda item: item[0] or 0)]
+    if there:
+        yield f"runs of it with other seeds exist, add them to the comparison: {', '.join(there[: ENOUGH - group.n])}"
+    lacking = ENOUGH - group.n - len(there)
+    command = more_command(group, siblings, lacking) if lacking > 0 else None
+    if command is not None:
+        yield f"run more of it with: {command}"
+
+
+def _settings_alone(directory: RunDirectory) -> Record:
+    """Return a run of which nothing but the settings has been read."""
+    try:
+        return Record(Run(directory), flatten(directory.read_settings()), {})
+    except RunDirectoryError:
+        return Record(Run(directory), {}, {})
+
+
+def _is_sibling(record: Record, group: Group) -> bool:
+    """Tell whether a run would be in the group."""
+    return identity(record.settings) == group.settings
 
 
 def _values(words: Sequence[str], wanted: str) -> Iterator[str]:
@@ -59,11 +95,11 @@ def _values(words: Sequence[str], wanted: str) -> Iterator[str]:
             yield value if equals or place + 1 == len(words) else words[place + 1]
 
 
-def _free_seeds(group: Group) -> str:
-    """Return the lowest seeds that the group has not, as many as it lacks; of runs that do not count they are taken."""
-    taken = {record.seed for record in _members(group)}
-    free = (seed for seed in range(len(taken) + ENOUGH) if seed not in taken)
-    return ",".join(str(next(free)) for _ in range(ENOUGH - group.n))
+def _free_seeds(records: Sequence[Record], count: int) -> str:
+    """Return the lowest seeds that these runs have not; those of runs that do not count are taken, too."""
+    taken = {record.seed for record in records}
+    free = (seed for seed in range(len(taken) + count) if seed not in taken)
+    return ",".join(str(next(free)) for _ in range(count))
 
 
 def _members(group: Group) -> Iterator[Record]:

@@ -89,11 +89,12 @@ def contrast_sheet(comparison: Comparison) -> Sheet:
     columns = ("accuracy", "test", "difference", "95 % interval", "p", "more seeds")
     rows = tuple(_contrast_row(comparison, contrast) for contrast in found)
     baseline = found[0].baseline if found else MISSING
-    correction = f"p not corrected for {len(found)} tests"
+    tests = sum(contrast.difference.p is not None for contrast in found)
+    correction = f" (p not corrected for {tests} tests)" if tests > 1 else ""
     if len(groups) == 1:
-        return Sheet(f"{found[0].group} minus {baseline}, in points ({correction})", columns, rows, 2)
+        return Sheet(f"{found[0].group} minus {baseline}, in points{correction}", columns, rows, 2)
     rows = tuple((contrast.group, *row) for contrast, row in zip(found, rows, strict=True))
-    return Sheet(f"Difference from {baseline}, in points ({correction})", ("group", *columns), rows, 3)
+    return Sheet(f"Difference from {baseline}, in points{correction}", ("group", *columns), rows, 3)
 
 
 def paper_sheets(comparison: Comparison) -> Iterator[Sheet]:
@@ -193,7 +194,8 @@ def _training_cells(group: Group) -> list[str]:
     text = MISSING if time.mean is None else duration(time.mean)
     if time.std is not None:
         text += f" ± {duration(time.std)}"
-    return [shown(group.of_records(best_epoch), group.n, 1), *counts, text]
+    best = group.of_records(best_epoch)
+    return [shown(best, group.n, 0 if best.n == 1 else 1), *counts, text]
 
 
 def _contrast_row(comparison: Comparison, contrast: Contrast) -> tuple[str, ...]:

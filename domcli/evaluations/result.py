@@ -22,7 +22,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """Images that are classified correctly, with the attack and without."""
     natural_accuracy: float
     stages: dict[str, float]
-    """Accuracy left after each attack in turn; it begins with `clean`, which is none."""
+    """Accuracy left after each attack in turn; it begins with `natural`, which is none."""
     images: int
     test_images: int
     """Size of the run's test set."""

@@ -81,8 +81,17 @@ def _draw(record: Record, name: str, folder: Path, kind: str) -> Outcome:
         except NotRecordedError as reason:
             return Outcome(record.directory.name, name, None, str(reason))
         plot.epoch_axis(axes[0], record.epochs[-1].epoch)
-        plot.save(drawing, path)
+        plot.save(drawing, path, _source(record))
     return Outcome(record.directory.name, name, path, None)
+
+
+def _source(record: Record) -> str:
+    known = record.directory.read_environment()
+    commit = known.get("git_commit")
+    return (
+        f"run {record.directory.path.absolute()}, seed {record.settings.train.seed}, {len(record.epochs)} epochs"
+        f"{f', commit {commit}' if commit else ''}"
+    )
 
 
 def _accuracy(record: Record, drawing: Figure, ax: Axes) -> None:

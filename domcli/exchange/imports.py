@@ -16,7 +16,7 @@ from domcli import __version__, rundir
 from domcli.errors import StorageError
 from domcli.events import AnyEvent, EpochEnd, Finished, Started, Stopped, TestMetrics, TrainMetrics, encode
 from domcli.exchange.official import LoggedEpoch, Measured, OfficialLog, OfficialLogError, Session, read_log
-from domcli.exchange.official_settings import not_mapped, preset_of, settings_of
+from domcli.exchange.official_settings import not_mapped, not_of_the_log, preset_of, settings_of
 from domcli.rundir import RunDirectory
 from domcli.settings import Settings
 
@@ -39,6 +39,8 @@ class ImportedRun:
     events: tuple[AnyEvent, ...]
     log: str
     not_mapped: tuple[str, ...]
+    remarks: tuple[str, ...]
+    """What its settings say that the log does not, or differently; each with the reason."""
 
 
 def read_runs(paths: Sequence[Path], runs_dir: Path, name: str | None = None) -> list[ImportedRun]:
@@ -68,7 +70,10 @@ def read_runs(paths: Sequence[Path], runs_dir: Path, name: str | None = None) ->
         environment["preset"] = preset_of(settings) or environment["official_arguments"]["fname"]
         chosen = name or _free_name(log, runs_dir, {run.name for run in found})
         unmapped = tuple(not_mapped(environment["official_arguments"]))
-        found.append(ImportedRun(chosen, settings, environment, tuple(_events(log, settings)), log.text, unmapped))
+        remarks = tuple(not_of_the_log(environment["official_arguments"], settings))
+        environment["import_remarks"] = list(remarks)
+        events = tuple(_events(log, settings))
+        found.append(ImportedRun(chosen, settings, environment, events, log.text, unmapped, remarks))
     return found
 
 
@@ -177,7 +182,7 @@ def _started(session: Session, settings: Settings) -> Started:
         settings_digest=settings.digest(),
         device="imported",
         device_name=NOT_LOGGED,
-        precision="float32",
+        precision=NOT_LOGGED,
         train_size=TRAIN_SIZE,
         test_size=TEST_SIZE,
         classes=CLASSES,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from domcli.exchange.official import OfficialLog, OfficialLogError, Session
@@ -53,6 +53,21 @@ def not_mapped(arguments: Mapping[str, Any]) -> list[str]:
     """Return the arguments, as `name=value`, that have no counterpart among the settings."""
     known = {*REQUIRED, *IRRELEVANT}
     return [f"{name}={value!r}" for name, value in arguments.items() if name not in known]
+
+
+def not_of_the_log(arguments: Mapping[str, Any], settings: Settings) -> Iterator[str]:
+    """Yield what settings say that the arguments of their log do not, or differently, each with the reason."""
+    named = arguments.get("lr_schedule")
+    if named is not None and named != settings.train.schedule:
+        yield (
+            f"the schedule is {settings.train.schedule}, as the logged learning rates show; the log's argument "
+            f"lr_schedule={named!r} is one that the official script does not use"
+        )
+    yield (
+        f"the log does not name the data set: {settings.data.dataset} is the only one of the official script (50,000 "
+        "training and 10,000 test images), which fixes momentum and weight decay, too; device and precision stay "
+        "unknown"
+    )
 
 
 def preset_of(settings: Settings) -> str | None:

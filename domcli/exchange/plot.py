@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from domcli import __version__
 from domcli.errors import DomcliError
 from domcli.exchange.files import write_file
 
@@ -31,6 +32,8 @@ LEGEND_ROW = 0.16
 """Height of a row of the legend, in inches."""
 
 THOUSAND = 1000
+
+BAND = "band: \u00b1 1 standard deviation"
 
 STYLE: Mapping[str, Any] = {
     "figure.dpi": 100,
@@ -86,11 +89,14 @@ class Panel:
     curves: Mapping[str, Mapping[str, Curve]]
 
 
-def plot_groups(path: Path, panels: Sequence[Panel], marks: Mapping[float, str] | None = None) -> None:
+def plot_groups(
+    path: Path, panels: Sequence[Panel], marks: Mapping[float, str] | None = None, source: str = ""
+) -> None:
     """Draw groups of runs, mean and band of one standard deviation, panels side by side; write PNG, SVG or PDF.
 
-    `marks` are vertical lines, epoch -> what happens there. Values that are not finite leave a gap. Raises PlotError
-    for another kind of file, without a curve or without matplotlib, StorageError if the file cannot be written.
+    `marks` are vertical lines, epoch -> what happens there; `source` says where the numbers come from, in the file's
+    metadata. Values that are not finite leave a gap. Raises PlotError for another kind of file, without a curve or
+    without matplotlib, StorageError if the file cannot be written.
     """
     format_of(path)
     groups = list(dict.fromkeys(group for panel in panels for curves in panel.curves.values() for group in curves))
@@ -102,7 +108,9 @@ def plot_groups(path: Path, panels: Sequence[Panel], marks: Mapping[float, str] 
             _draw_panel(ax, panel, groups)
             draw_marks(ax, marks or {})
         legend_above(drawing, {group: line(_colour(number)) for number, group in enumerate(groups)}, ncols=columns)
-        save(drawing, path)
+        if any(curve.std for panel in panels for curves in panel.curves.values() for curve in curves.values()):
+            drawing.supxlabel(BAND, x=0.99, ha="right", fontsize=6, color="#555555")
+        save(drawing, path, source)
 
 
 @contextlib.contextmanager
@@ -131,10 +139,18 @@ def figure(columns: int = 1, legend_rows: int = 1) -> Iterator[tuple[Figure, lis
         yield drawing, list(drawing.subplots(1, columns, squeeze=False)[0])
 
 
-def save(drawing: Figure, path: Path) -> None:
-    """Write a figure aside and rename it over `path`. Raises PlotError or StorageError."""
+def save(drawing: Figure, path: Path, source: str = "") -> None:
+    """Write a figure aside and rename it over `path`, with its source among the metadata.
+
+    Raises PlotError or StorageError.
+    """
     kind = format_of(path)
-    metadata = {"png": {"Software": "domcli"}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
+    maker = f"domcli {__version__}"
+    metadata = {
+        "png": {"Software": maker, **({"Description": source} if source else {})},
+        "svg": {"Date": None, "Creator": maker, **({"Description": source} if source else {})},
+        "pdf": {"CreationDate": None, "Creator": maker, **({"Subject": source} if source else {})},
+    }[kind]
     write_file(path, lambda file: drawing.savefig(file, format=kind, metadata=metadata))
 
 

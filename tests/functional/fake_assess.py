@@ -36,7 +36,7 @@ if scenario == "stubborn":
 if scenario == "refuse":
     say(Refusal("the data set is gone"))
     sys.exit(2)
-say(progress("clean", 10, 8))
+say(progress("natural", 10, 8))
 if scenario == "fail":
     sys.stderr.write("Traceback: the details\n")
     say(Refusal("ValueError: what now"))
@@ -49,7 +49,7 @@ if scenario in ("wait", "stubborn"):
     time.sleep(600)
 plan = evaluations.read_plan(folder)
 autoattack = plan.attack == "autoattack"
-stages = {"clean": 0.8, "apgd-ce": 0.5, "square": 0.4} if autoattack else {"clean": 0.8, "pgd": 0.4}
+stages = {"natural": 0.8, "apgd-ce": 0.5, "square": 0.4} if autoattack else {"natural": 0.8, "pgd": 0.4}
 result = Evaluation(
     plan=plan,
     accuracy=0.4,

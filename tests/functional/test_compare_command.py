@@ -140,9 +140,58 @@ def test_the_format_wins_over_the_ending(cli, tmp_path):
 def test_a_file_that_cannot_be_written_is_a_sentence_and_leaves_the_old_one(cli, tmp_path):
     done = cli("compare-runs", "pgd", "--output", "missing/out.md")
     assert done.returncode == 2
-    assert done.stderr.startswith("error: cannot write missing/out.md: No such file or directory")
+    assert done.stderr.startswith("error: cannot write missing/out.md: there is no folder ")
     done = cli("compare-runs", "pgd", "--output", "runs")
     assert (done.returncode, "not a file" in done.stderr) == (2, True)
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ("-o", "x.docx"),
+            "--output x.docx: its ending does not say which format it is to have; give it one of .txt, .md",
+        ),
+        (("-o", "x"), "--output x: its ending does not say"),
+        (("--format", "csv", "-o", "y.tex"), "--output y.tex is the name of a latex file, and --format csv asks for"),
+        (("--json", "-o", "y.md"), "--output y.md is the name of a markdown file, and --json asks for another"),
+        (("-o", "missing/y.md"), "cannot write missing/y.md: there is no folder "),
+        (("-o", "y.md", "--plot", "c.gif"), "c.gif is not the name of a figure"),
+    ],
+)
+def test_a_file_that_is_refused_is_so_before_anything_is_written(cli, tmp_path, arguments, sentence):
+    done = cli("compare-runs", "pgd", "--plot", "curves.svg", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {sentence}")
+    assert len(done.stderr.splitlines()) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"runs"}
+
+
+@pytest.mark.usefixtures("runs")
+def test_an_ending_that_says_nothing_takes_any_format(cli, tmp_path):
+    assert cli("compare-runs", "pgd", "--format", "json", "-o", "results").returncode == 0
+    assert json.loads((tmp_path / "results").read_text())["groups"]
+
+
+@pytest.mark.usefixtures("runs")
+def test_a_comparison_in_which_no_run_counts_ends_with_1(cli, tmp_path):
+    done = cli("compare-runs", "pgd-dom-re", "--at-epoch", "99", "--plot", "curves.svg")
+    assert done.returncode == 1
+    assert "Runs that do not count" in done.stdout
+    assert done.stderr == (
+        "error: no run counts: pgd-dom-re-seed0 finished after 3 of 3 epochs, and 99 are asked for (and 2 more, each "
+        "listed with its reason)\n"
+    )
+    assert not (tmp_path / "curves.svg").exists()
+
+
+@pytest.mark.usefixtures("runs")
+def test_a_figure_says_which_runs_it_shows(cli, tmp_path):
+    cli("compare-runs", "pgd-dom-re", "--plot", "c.svg")
+    text = (tmp_path / "c.svg").read_text()
+    for seed in range(3):
+        assert f"pgd-dom-re: run {tmp_path}/runs/pgd-dom-re-seed{seed}, seed {seed}, 3 epochs" in text
 
 
 @pytest.mark.usefixtures("runs")

@@ -8,12 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fake_trainer
+import msgspec
 import pytest
 from terminal import Terminal
 
 from domcli import evaluations, rundir
 from domcli.cli import evaluating
 from domcli.devices import CPU
+from domcli.events import Finished, encode
 from domcli.launch import slots
 from domcli.presets import resolve
 from domcli.rundir import RunDirectory
@@ -55,7 +58,7 @@ def test_a_result_is_shown_and_kept(attack, run):
     assert "natural   80.00 %" in done.stdout
     assert "L-infinity, epsilon 8/255, 50 steps of 2/255, 10 random starts" in done.stdout
     assert "0:01:05 on cpu" in done.stdout
-    assert done.stderr.splitlines()[1:] == ["clean: 80.00 % still correct", "pgd: 40.00 % still correct"]
+    assert done.stderr.splitlines()[1:] == ["natural: 80.00 % still correct", "pgd: 40.00 % still correct"]
     (found,) = evaluations.read_all(run)
     assert (found.plan.steps, found.plan.restarts) == (50, 10)
 
@@ -73,10 +76,40 @@ def test_the_run_shows_its_evaluations(attack, cli, run):
     attack("--attack", "autoattack", "--images", "5")
     lines = cli("show", "a-run").stdout.splitlines()
     at = lines.index("evaluations")
-    assert lines[at + 1].startswith("  AutoAttack on best (epoch 7): 40.00 % of 5 of 10 test images, standard version")
-    assert lines[at + 2].startswith("  PGD-50 on best (epoch 7): 40.00 % of 10 test images, L-infinity, epsilon 8/255")
+    assert lines[at + 1].startswith("  AutoAttack on best (epoch 7): 40.00 % of 5 of 10 test images (natural ")
+    assert lines[at + 2].startswith("  PGD-50 on best (epoch 7): 40.00 % of 10 test images (natural 80.00 %), L-inf")
     found = cli.json("show", "a-run", "--json")["evaluations"]
     assert [(one["title"], one["accuracy"]) for one in found] == [("AutoAttack", 0.4), ("PGD-50", 0.4)]
+
+
+def trained(run: RunDirectory, precision: str = "bfloat16") -> None:
+    """Give the run seven epochs in this precision."""
+    started = msgspec.structs.replace(fake_trainer.started(7, "cpu", 0), precision=precision)
+    ends = [fake_trainer.epoch_end(number, 7) for number in range(1, 8)]
+    run.events.write_bytes(b"".join(map(encode, [started, *ends, Finished(seconds=1.0)])))
+
+
+def test_what_the_training_measured_stands_beside_it(attack, cli, run):
+    trained(run)
+    test = fake_trainer.epoch_end(7, 7).test
+    words = f"natural {100 * test.natural_accuracy:.2f} %, PGD-20 {100 * test.pgd_accuracy:.2f} % (bfloat16)"
+    done = attack("--steps", "50")
+    assert f"during training  {words}" in done.stdout
+    assert "10 random" not in done.stdout
+    assert "1 random start, in float32" in done.stdout
+    assert f"    during training: {words}" in cli("show", "a-run").stdout.splitlines()
+    found = json.loads(attack("--steps", "50", "--json").stdout)["during_training"]
+    assert found == {
+        "natural_accuracy": test.natural_accuracy,
+        "pgd_accuracy": test.pgd_accuracy,
+        "precision": "bfloat16",
+    }
+
+
+def test_where_the_training_measured_nothing_nothing_is_said_of_it(attack, run):
+    done = attack("--steps", "50")
+    assert "during training" not in done.stdout
+    assert json.loads(attack("--steps", "50", "--json").stdout)["during_training"] is None
 
 
 def test_json_has_the_plan_and_the_numbers(attack, run):
@@ -88,13 +121,13 @@ def test_json_has_the_plan_and_the_numbers(attack, run):
     )
     assert (found["attack"], found["norm"], found["epoch"]) == ("autoattack", "l2", 7)
     assert (found["accuracy"], found["images"], found["test_images"]) == (0.4, 5, 10)
-    assert list(found["stages"]) == ["clean", "apgd-ce", "square"]
+    assert list(found["stages"]) == ["natural", "apgd-ce", "square"]
     assert Path(found["path"], "result.json").is_file()
 
 
 def test_square_attack_that_lowers_the_accuracy_is_pointed_out(attack, run):
     done = attack("--attack", "autoattack", "--images", "5")
-    assert "left after  clean 80.00 %  apgd-ce 50.00 %  square 40.00 %" in done.stdout
+    assert "left after  natural 80.00 %  apgd-ce 50.00 %  square 40.00 %" in done.stdout
     assert "40.00 % of 5 of 10 test images" in done.stdout
     assert "gradients may be masked" in done.stdout
 

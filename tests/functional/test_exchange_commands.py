@@ -54,6 +54,22 @@ def test_an_imported_log_is_a_run_like_others(cli, log):
     assert cli("logs", "PGD_DOM_RE", "-n", "100").stdout == LOG
 
 
+def test_what_a_log_does_not_say_stays_unknown(cli, log):
+    done = cli("import", str(log))
+    assert (
+        "PGD_DOM_RE: the log does not name the data set: cifar10 is the only one of the official script" in done.stderr
+    )
+    assert "the schedule is" not in done.stderr
+    shown = cli("show", "PGD_DOM_RE").stdout
+    assert "  device: not in the log; precision: not in the log\n" in shown
+    assert f"  imported from: {log}\n" in shown
+    assert "  note: the log does not name the data set: cifar10" in shown
+    assert "float32" not in shown
+    assert "float32" not in Path("runs/PGD_DOM_RE/events.jsonl").read_text()
+    (run,) = cli.json("compare-runs", "PGD_DOM_RE", "--json")["groups"][0]["runs"]
+    assert (run["device"], run["precision"]) == (None, None)
+
+
 def test_import_says_in_json_what_came_of_it(cli, log):
     (found,) = cli.json("import", str(log), "--json", "--name", "mine", "--runs-dir", "elsewhere")
     assert (found["name"], found["state"], found["imported_from"]) == ("mine", "finished", str(log))

@@ -91,7 +91,7 @@ def test_bars_losses_and_patterns_are_shown_while_training(play):
 def test_the_last_line_of_the_log_is_shown_while_the_trainer_loads(play):
     play("load")
     terminal = Terminal(["run", "pgd-dom-re"])
-    terminal.wait_for(r"starting \(\d+ s\)  downloading: 40 %")
+    terminal.wait_for(r"starting \(\d+ s; loading PyTorch and the data\)  downloading: 40 %")
     terminal.press_interrupt()
     assert terminal.end() == 130
     assert "stopped after 0 of 200 epochs" in terminal.text

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import fake_trainer
+import msgspec
 import pytest
 import tomli_w
 from made_runs import another_machines_ticket, make
 
 from domcli import rundir
+from domcli.cli.plain import PlainView
 from domcli.devices import Device
+from domcli.events import Finished, encode
 from domcli.rundir import RunDirectory
+from domcli.runs import read_run
 from domcli.settings import Settings
 
 SHORT = ("run", "pgd-dom-re", "--set", "train.epochs=4")
@@ -189,9 +195,37 @@ def test_show_of_a_retry_says_which_and_what_went_wrong_before(cli):
     run = make("again", "failed")
     run.write_ticket(another_machines_ticket("again", retries=1, max_retries=2, not_before=4e9))
     text = cli("show", "again").stdout
-    assert "again: queued after 2 of 4 epochs\n" in text
+    assert "again: queued, 2 of 4 epochs done\n" in text
     assert "  retry            1/2, not before " in text
     assert "reason: the device has too little memory" in text
+
+
+@pytest.mark.usefixtures("cli")
+def test_lines_say_what_a_trainer_does_at_its_start(capsys):
+    run = make("fresh", "starting")
+    PlainView([run], [Settings()]).update([read_run(run)])
+    assert capsys.readouterr().err == "fresh: starting: loading PyTorch and the data (log: runs/fresh/trainer.log)\n"
+
+
+def test_the_difference_is_that_of_the_numbers_beside_it(cli):
+    run = make("rounded", "finished", epochs=0)
+    ends = []
+    for number, accuracy in enumerate((0.62004, 0.58626), start=1):
+        end = fake_trainer.epoch_end(number, 2)
+        test = msgspec.structs.replace(end.test, pgd_accuracy=accuracy)
+        ends.append(msgspec.structs.replace(end, test=test, best=number == 1))
+    started = fake_trainer.started(2, "cpu", 0)
+    run.events.write_bytes(b"".join(map(encode, [started, *ends, Finished(seconds=1.0)])))
+    text = cli("show", "rounded").stdout
+    best, last = (float(shown) for shown in re.findall(r"  (?:best|last) .*PGD-20 ([\d.]+) %", text))
+    assert f"{best - last:.2f} points (best - last)" in text
+    assert f"{62.004 - 58.626:.2f}" != f"{best - last:.2f}"
+
+
+def test_the_version_of_torch_is_the_installed_one_until_the_run_starts(cli, queued):
+    environment = RunDirectory(Path("runs/queued-run")).read_environment()
+    RunDirectory(Path("runs/queued-run")).environment.write_text(json.dumps({**environment, "torch": "9.8.7"}))
+    assert "  torch: 9.8.7 (installed; its build is noted when the run starts)\n" in cli("show", "queued-run").stdout
 
 
 def test_show_of_a_lost_run_says_how_its_trainer_ended(cli):

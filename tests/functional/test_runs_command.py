@@ -78,17 +78,17 @@ def test_the_table_without_a_terminal(cli):
     assert done.returncode == 0
     assert done.stderr == ""
     assert done.stdout.splitlines() == [
-        "name    state                 epoch  best %  last %  of      device      ETA  problem",
-        "done    finished                4/4   32.00   31.00  PGD-20  cpu           -",
-        "broken  failed                  1/4   31.00   31.00  PGD-20  cpu           -  "
+        "name    state                 epoch  best %  last %  accuracy  device      ETA  problem",
+        "done    finished                4/4   32.00   31.00  PGD-20    cpu           -",
+        "broken  failed                  1/4   31.00   31.00  PGD-20    cpu           -  "
         "the device has too little memory; use a smaller batch",
-        "gone    lost                    2/4   32.00   32.00  PGD-20  cpu           -  "
+        "gone    lost                    2/4   32.00   32.00  PGD-20    cpu           -  "
         "its trainer was killed by SIGKILL",
-        "later   queued 2 (retry 1/2)    0/4       -       -  PGD-20  -             -",
-        "next    queued 1                0/4       -       -  PGD-20  -             -",
-        "halted  stopped                 3/4   32.00   30.00  PGD-20  cpu           -",
-        "busy    running                 1/4   31.00   31.00  PGD-20  cpu     0:00:08",
-        "fresh   starting                0/4       -       -  PGD-20  cpu           -",
+        "later   queued 2 (retry 1/2)    0/4       -       -  PGD-20    -             -",
+        "next    queued 1                0/4       -       -  PGD-20    -             -",
+        "halted  stopped                 3/4   32.00   30.00  PGD-20    cpu           -",
+        "busy    running                 1/4   31.00   31.00  PGD-20    cpu     0:00:08",
+        "fresh   starting                0/4       -       -  PGD-20    cpu           -",
     ]
 
 

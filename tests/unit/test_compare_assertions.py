@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,11 @@ def test_what_was_not_measured_does_not_hold(groups: tuple[Group, ...], expressi
     verdict = check(parse(expression), groups)
     assert not verdict.holds
     assert "pgd-randaugment has no run that counts" in verdict.sentence
+
+
+def test_what_lacks_on_both_sides_is_told_apart(groups: tuple[Group, ...]) -> None:
+    sentence = check(parse("aa.last: pgd-dom-re > pgd-baseline"), groups).sentence
+    assert re.search(r"pgd-dom-re has no aa\.last, but [^;]*; pgd-baseline has no aa\.last", sentence)
 
 
 def test_a_metric_that_nobody_measured_does_not_hold(groups: tuple[Group, ...]) -> None:

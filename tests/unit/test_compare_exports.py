@@ -91,13 +91,33 @@ def test_with_many_groups_each_has_a_row_of_settings(tmp_path: Path) -> None:
 
 
 def test_the_table_of_differences(comparison: Comparison) -> None:
-    found = sheet(comparison, "pgd-dom-re minus pgd-baseline, in points (p not corrected for 6 tests)")
+    found = sheet(comparison, "pgd-dom-re minus pgd-baseline, in points (p not corrected for 2 tests)")
     (row,) = [row for row in found.rows if row[0] == "PGD-20 best"]
     assert row[1:3] == ("Welch, n=3, 2", "+7.00")
     (difference,) = [one for one in comparison.contrasts if (one.metric, one.point) == ("pgd", "best")]
     low, high = difference.difference.interval or (0, 0)
     assert row[3] == f"[{low:+.2f}, {high:+.2f}]"
     assert [row[1] for row in found.rows if row[0] == "PGD-20 diff"] == ["no spread"]
+
+
+def test_without_a_test_nothing_is_said_of_p(tmp_path: Path) -> None:
+    write_run(tmp_path, "pgd-baseline")
+    write_run(tmp_path, "pgd-dom-re")
+    found = sheet(compare(select(tmp_path, ["*"])), "pgd-dom-re minus pgd-baseline")
+    assert found.title == "pgd-dom-re minus pgd-baseline, in points"
+    assert {row[4] for row in found.rows} == {"-"}
+
+
+def test_the_best_epoch_of_one_run_is_a_whole_number(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    assert sheet(compare(select(tmp_path, ["*"])), "Best epoch").rows[0][2] == "2"
+
+
+def test_the_source_names_runs_seeds_epochs_and_commits(comparison: Comparison, tmp_path: Path) -> None:
+    first, *lines = comparison.source.splitlines()
+    assert first == comparison.origin
+    assert lines[0] == f"pgd-baseline: run {tmp_path / 'pgd-baseline-seed0'}, seed 0, 3 epochs, commit {'ab' * 20}"
+    assert len(lines) == 5
 
 
 def test_the_tables_against_the_paper(comparison: Comparison) -> None:
@@ -224,11 +244,18 @@ def test_latex_rows_have_as_many_cells_as_their_table(nasty: Comparison) -> None
         ("pgd-dom-re-2", "pgd-dom-re-2"),
         ("best - last", "best $-$ last"),
         ("a--b", "a-{}-b"),
+        ("a---b", "a-{}-{}-b"),
         ("two\nlines", "two lines"),
     ],
 )
 def test_latex_of_signs(text: str, expected: str) -> None:
     assert escaped(text) == expected
+
+
+@pytest.mark.parametrize(("name", "warned"), [("\u03bb=0.5", True), ("na\u00efve", False)])
+def test_latex_says_when_names_need_another_engine(tmp_path: Path, name: str, warned: bool) -> None:
+    write_run(tmp_path, environment={"preset": name})
+    assert ("use XeLaTeX or LuaLaTeX" in export(compare(select(tmp_path, ["*"])), "latex")) is warned
 
 
 def test_latex_says_what_it_needs_and_where_it_comes_from(comparison: Comparison) -> None:

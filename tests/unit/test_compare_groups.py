@@ -289,7 +289,7 @@ def test_after_an_epoch_the_unfinished_count_and_best_is_no_later(tmp_path: Path
     assert group.values("pgd", "best") == pytest.approx({0: 30, 1: 30})
     assert group.values("pgd", "last") == pytest.approx({0: 20, 1: 20})
     assert group.of_records(lambda record: record.seconds).mean == 8.0
-    assert reasons(found) == {"pgd-dom-re-seed2": "failed after 1 of 4 epochs, before 2"}
+    assert reasons(found) == {"pgd-dom-re-seed2": "failed after 1 of 4 epochs, and 2 are asked for"}
     assert note(found, "last is epoch 2")
 
 

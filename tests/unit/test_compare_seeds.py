@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from compared import STOPPED, seeds, write_run
+from compared import FINISHED, STOPPED, seeds, write_run
 
 from domcli.compare import Comparison, compare, select
 from domcli.compare.seeds import more_command
@@ -58,6 +58,32 @@ def test_seeds_that_are_taken_are_not_proposed(tmp_path: Path) -> None:
 def test_without_a_command_none_is_made_up(tmp_path: Path, written: str | None) -> None:
     assert command(tmp_path, command_line=written) is None
     assert any(note.endswith("so no standard deviation and no test.") for note in compared(tmp_path).notes)
+
+
+def single(folder: Path, *names: str) -> list[str]:
+    return [note for note in compare(select(folder, names)).notes if "single" in note]
+
+
+def test_runs_that_exist_are_to_be_added_not_run_again(tmp_path: Path) -> None:
+    launched = {"command_line": "domcli run pgd-dom-re"}
+    for seed in (0, 10, 2):
+        write_run(tmp_path, seed=seed, environment=launched)
+    write_run(tmp_path, "pgd-baseline", 1)
+    write_run(tmp_path, seed=4, changes=["dom.threshold=3"])
+    assert single(tmp_path, "pgd-dom-re-seed0") == [
+        "pgd-dom-re has a single seed, so no standard deviation and no test; runs of it with other seeds exist, add "
+        "them to the comparison: pgd-dom-re-seed2, pgd-dom-re-seed10"
+    ]
+
+
+def test_seeds_that_lack_beside_those_are_to_be_run(tmp_path: Path) -> None:
+    for seed, ending in ((0, FINISHED), (1, FINISHED), (2, STOPPED)):
+        write_run(tmp_path, seed=seed, ending=ending, environment={"command_line": "domcli run pgd-dom-re"})
+    write_run(tmp_path, seed=0, name="the-same-seed")
+    (note,) = single(tmp_path, "pgd-dom-re-seed0")
+    assert note.endswith(
+        "add them to the comparison: pgd-dom-re-seed1; run more of it with: domcli run pgd-dom-re --seeds 3"
+    )
 
 
 def test_many_single_seeds_are_counted(tmp_path: Path) -> None:

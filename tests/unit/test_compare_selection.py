@@ -58,7 +58,10 @@ def test_paths_are_absolute(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("pattern", ["fgsm", "*-seed7", "seed1", "x" * 5000, "/nowhere/at/all", "a**b/*", "runs/*"])
-def test_what_fits_nothing_is_an_error_with_what_there_is(runs: Path, pattern: str) -> None:
+def test_what_fits_nothing_is_an_error_with_what_there_is(
+    runs: Path, pattern: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(runs)
     with pytest.raises(RunDirectoryError, match=r"no run fits .*natural-dom-re-seed1"):
         select(runs, ["pgd", pattern])
 

@@ -47,7 +47,7 @@ def result(of: Plan, date: float = 1.0, accuracy: float = 0.5, **changes: Any) -
         plan=of,
         accuracy=accuracy,
         natural_accuracy=0.75,
-        stages={"clean": 0.75, "pgd": accuracy},
+        stages={"natural": 0.75, "pgd": accuracy},
         images=10,
         test_images=10,
         seconds=2.0,
@@ -211,7 +211,7 @@ def test_a_run_that_cannot_be_written_is_one_sentence(run: RunDirectory) -> None
     assert evaluations.read_all(run) == []
 
 
-FIRST = Batch("clean", [0, 1, 2], [True, False, True], 0.5)
+FIRST = Batch("natural", [0, 1, 2], [True, False, True], 0.5)
 SECOND = Batch("pgd", [0, 2], [False, True], 1.5)
 
 
@@ -227,7 +227,7 @@ def test_findings_come_back_and_times_add_up(tmp_path: Path) -> None:
     write(tmp_path, FIRST)
     write(tmp_path, SECOND)
     findings = Findings(tmp_path)
-    assert findings.of("clean") == {0: True, 1: False, 2: True}
+    assert findings.of("natural") == {0: True, 1: False, 2: True}
     assert findings.of("pgd") == {0: False, 2: True}
     assert findings.of("square") == {}
     assert findings.seconds == 2.0

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from samples import epoch_end, started
 
-from domcli import rundir
+from domcli import __version__, rundir
 from domcli.errors import StorageError
 from domcli.exchange import figures, plot
 from domcli.exchange.files import ExportError
@@ -220,7 +220,7 @@ def test_groups_are_drawn_in_every_format(tmp_path, kind):
 
 def test_a_group_keeps_its_colour_and_a_measure_its_line(tmp_path, monkeypatch):
     kept = []
-    monkeypatch.setattr(plot, "save", lambda drawing, path: kept.append(drawing))
+    monkeypatch.setattr(plot, "save", lambda drawing, path, source: kept.append(drawing))
     plot_groups(tmp_path / "figure.svg", PANELS, {1.5: "warm-up ends"})
     accuracy, loss = kept[0].axes
     assert [text.get_text() for text in kept[0].legends[0].get_texts()] == ["a", "b_$1$"]
@@ -236,6 +236,31 @@ def test_the_same_curves_give_the_same_file(tmp_path):
     for name in ("a.svg", "b.svg"):
         plot_groups(tmp_path / name, PANELS)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_bands_are_explained_where_there_are_any(tmp_path):
+    plot_groups(tmp_path / "bands.svg", PANELS)
+    assert ">band: ± 1 standard deviation<" in (tmp_path / "bands.svg").read_text()
+    plot_groups(tmp_path / "lines.svg", [Panel("loss", {"natural": {"a": Curve([1, 2], [3.0, 2.0])}})])
+    assert "standard deviation" not in (tmp_path / "lines.svg").read_text()
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_files_carry_where_their_numbers_come_from(tmp_path, kind):
+    source = "group a & b: run /runs/one, seed 3, 2 epochs"
+    plot_groups(tmp_path / f"figure.{kind}", PANELS, source=source)
+    content = (tmp_path / f"figure.{kind}").read_bytes()
+    found = content.decode("latin-1").replace("&amp;", "&")
+    assert source in found
+    assert f"domcli {__version__}" in found
+
+
+def test_figures_of_a_run_carry_its_name_and_commit(record, tmp_path):
+    made = record()
+    made.directory.environment.write_text('{"git_commit": "abab-dirty"}')
+    outcomes = figures.draw([(made.directory, made.state)], tmp_path / "figures", "svg")
+    text = outcomes[0].path.read_text()
+    assert f"run {made.directory.path}, seed 0, 4 epochs, commit abab-dirty" in text
 
 
 def test_names_stand_as_they_are_and_can_be_searched(tmp_path):

@@ -10,7 +10,7 @@ from official_logs import arguments, epoch_line, opening, whole_log, write
 from domcli import rundir
 from domcli.compare import compare, select
 from domcli.errors import RunDirectoryError, SettingsError, StorageError
-from domcli.events import Finished, Stopped
+from domcli.events import Finished, Started, Stopped
 from domcli.exchange.imports import read_runs, write_runs
 from domcli.exchange.official import OfficialLogError, read_log
 from domcli.exchange.official_settings import not_mapped, preset_of, settings_of
@@ -213,6 +213,23 @@ def test_what_a_log_does_not_say_is_unknown_not_zero(one):
     assert (epoch.memorization, epoch.memory, epoch.images_per_second) == (None, None, None)
     environment = run.directory.read_environment()
     assert (environment["hostname"], environment["torch"], environment["git_commit"]) == (None, None, None)
+
+
+def test_what_is_not_as_the_log_says_is_remarked_with_the_reason(tmp_path):
+    remarks = []
+    for attack in ("fgsm", "pgd"):
+        log = write(tmp_path / f"{attack}.log", whole_log(attack=attack, fname=attack))
+        (run,) = read_runs([log], tmp_path / "runs")
+        assert run.environment["import_remarks"] == list(run.remarks)
+        assert {event.precision for event in run.events if isinstance(event, Started)} == {"not in the log"}
+        remarks.append(run.remarks)
+    (schedule, data), (alone,) = remarks
+    assert schedule == (
+        "the schedule is cyclical, as the logged learning rates show; the log's argument lr_schedule='piecewise' is "
+        "one that the official script does not use"
+    )
+    assert data == alone
+    assert data.startswith("the log does not name the data set: cifar10 is the only one of the official script")
 
 
 def test_the_environment_says_where_it_comes_from(one, tmp_path):

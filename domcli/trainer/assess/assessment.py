@@ -20,7 +20,7 @@ from domcli.trainer import device as devices
 from domcli.trainer.assess import autoattack, pgd
 from domcli.trainer.assess.batches import FittingNetwork, images_that_fit
 from domcli.trainer.assess.measure import measure
-from domcli.trainer.assess.stage import Stage, clean
+from domcli.trainer.assess.stage import Stage, natural
 from domcli.trainer.checkpoint import RESUME
 from domcli.trainer.models import Classifier, build
 
@@ -54,7 +54,7 @@ def assess(
     result = Evaluation(
         plan=plan,
         accuracy=list(accuracies.values())[-1],
-        natural_accuracy=accuracies["clean"],
+        natural_accuracy=accuracies["natural"],
         stages=accuracies,
         images=len(places),
         test_images=len(dataset.test.labels),
@@ -70,8 +70,8 @@ def assess(
 
 def _stages(network: FittingNetwork, plan: Plan, dataset: data.Dataset, device: torch.device) -> list[Stage]:
     if plan.attack == "autoattack":
-        return [clean(network), *autoattack.stages(network, plan, dataset.classes, device)]
-    return [clean(network), pgd.stage(network, plan)]
+        return [natural(network), *autoattack.stages(network, plan, dataset.classes, device)]
+    return [natural(network), pgd.stage(network, plan)]
 
 
 def _places(plan: Plan, dataset: data.Dataset) -> list[int]:

@@ -28,6 +28,6 @@ class Stage:
     """So many images must be attacked together for the result to be the same; None: any number."""
 
 
-def clean(network: FittingNetwork) -> Stage:
+def natural(network: FittingNetwork) -> Stage:
     """Return the stage without attack."""
-    return Stage("clean", lambda images, labels, _: network.predict(images) == labels, passes=1, cost=1)
+    return Stage("natural", lambda images, labels, _: network.predict(images) == labels, passes=1, cost=1)
