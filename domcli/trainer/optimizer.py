@@ -36,6 +36,8 @@ class SGD:
             maximize=False,
             is_first_step=False,
         )
+        # This operation does not tell that it has changed the parameters, and converted weights are kept by version.
+        torch.autograd.graph.increment_version(self.parameters)
 
     def zero_grad(self) -> None:
         """Forget the gradients."""

@@ -11,13 +11,17 @@ import shutil
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from domcli.trainer import seeding
 from domcli.trainer.models.convolution import Conv2d
 from domcli.trainer.models.normalisation import BatchNormReLU
+from domcli.trainer.models.preactresnet import preactresnet18
 from domcli.trainer.native import build, operations
+from domcli.trainer.seeding import Purpose
 
 needs_kernels = pytest.mark.skipif(operations.why_not() is not None, reason=f"no kernels: {operations.why_not()}")
 SHAPES = [
@@ -137,6 +141,46 @@ def test_layers_use_the_kernels_in_bfloat16_only(monkeypatch) -> None:
         assert used
         Conv2d(3, 32, 3)(torch.randn(1, 3, 4, 4).bfloat16())  # three channels are no whole block
     assert len(used) == 1
+
+
+@needs_kernels
+@pytest.mark.parametrize("preset", ["natural-dom-re", "pgd-dom-re"])
+def test_after_steps_of_training_the_kernels_compute_with_the_weights_as_they_are(preset, monkeypatch) -> None:
+    training = tiny.training(preset, "model.width=32", "train.precision=bfloat16", "data.train_images=64")
+    images = torch.rand(16, 1, 16, 16)
+
+    def logits(wanted: bool) -> Tensor:
+        monkeypatch.setattr(operations, "_wanted", wanted)
+        with torch.no_grad(), training.engine.arithmetic():
+            return training.classifier.eval()(images)
+
+    before = logits(True)
+    for step in range(3):
+        training.classifier.train()
+        seeding.reseed(0, Purpose.STEP, 0, step)
+        training.engine.step(torch.arange(64), 0.1, dom_active=False)
+        after, expected = logits(True), logits(False)
+        assert relative_error(after, expected) < 0.05
+    assert relative_error(before, expected) > 0.3
+
+
+@needs_kernels
+def test_gradients_of_a_whole_network_are_as_near_to_float32_as_those_of_pytorch(monkeypatch) -> None:
+    torch.manual_seed(0)
+    network = preactresnet18(32, 3, 10).to(memory_format=torch.channels_last)
+    images, labels = torch.rand(24, 3, 16, 16), torch.randint(10, (24,))
+    images = images.contiguous(memory_format=torch.channels_last).requires_grad_()
+    weights = [images, *network.parameters()]
+
+    def gradients(*, low: bool, wanted: bool) -> Tensor:
+        monkeypatch.setattr(operations, "_wanted", wanted)
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            loss = F.cross_entropy(network(images), labels)
+        return torch.cat([gradient.flatten() for gradient in torch.autograd.grad(loss, weights)])
+
+    exact = gradients(low=False, wanted=False)
+    usual = relative_error(gradients(low=True, wanted=False), exact)
+    assert relative_error(gradients(low=True, wanted=True), exact) < 1.2 * usual
 
 
 def rejected(monkeypatch: pytest.MonkeyPatch) -> str:

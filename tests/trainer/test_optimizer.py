@@ -26,3 +26,12 @@ def test_it_gives_the_numbers_of_torch_optim_sgd() -> None:
         torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
     optimizer.zero_grad()
     assert all(parameter.grad is None for parameter in ours)
+
+
+def test_a_step_tells_that_the_parameters_have_changed() -> None:
+    parameter = torch.nn.Parameter(torch.ones(3))
+    optimizer = SGD([parameter], momentum=0.9, weight_decay=0.0)
+    parameter.grad = torch.ones(3)
+    before = parameter._version
+    optimizer.step(0.1)
+    assert parameter._version > before
