@@ -16,13 +16,10 @@ from domcli.dashboard import themes
 from domcli.dashboard.feeder import Feeder
 from domcli.dashboard.model import Wanted
 from domcli.dashboard.screens.main import MainScreen
-from domcli.dashboard.screens.steer import SteerActions
 from domcli.dashboard.source import RunSource
 
 SETTLED_SECONDS = 3.0
 """After so long everything is loaded that the app needs all the time."""
-STEERING = ("new_run", "quick_run", "stop", "kill", "resume", "retry", "delete")
-STEERING_KEYS = {one.key for one in Binding.make_bindings(SteerActions.KEYS) if one.action in STEERING}
 
 
 class DomcliApp(App[None]):
@@ -30,7 +27,7 @@ class DomcliApp(App[None]):
 
     TITLE = "domcli"
     CSS_PATH = "app.tcss"
-    NOTIFICATION_TIMEOUT = 8
+    NOTIFICATION_TIMEOUT = 4
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+z", "suspend_process", "Suspend", show=False, priority=True),
         Binding("ctrl+t", "next_theme", "Next theme", show=False),
@@ -71,8 +68,9 @@ class DomcliApp(App[None]):
 
     def on_key(self, event: events.Key) -> None:
         """Say why a key that steers runs does nothing."""
-        if not self.source.steerable and self.screen is self._main and event.key in STEERING_KEYS:
-            self.notify("Runs can only be looked at here, not steered.", severity="warning")
+        why = self._main.why_not(event.key) if self.screen is self._main else None
+        if why is not None:
+            self.notify(why, severity="warning", markup=False)
 
     def want(self, wanted: Wanted) -> None:
         """Say what is shown, so that it is read."""

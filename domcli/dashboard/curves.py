@@ -108,12 +108,13 @@ class Curves:
 
 
 def lines_of(runs: Sequence[Shown], grouped: bool) -> list[Curves]:
-    """Return what gets a line of its own: each run, or each setting with all its seeds, in order."""
+    """Return what gets a line of its own: each run, or each setting with all its seeds, once each, in order."""
     if not grouped:
         return [Curves(one.label, one.colour, (one,)) for one in runs]
     groups: dict[str, list[Shown]] = {}
     for one in runs:
-        groups.setdefault(one.group, []).append(one)
+        if not one.repeats:
+            groups.setdefault(one.group, []).append(one)
     return [
         Curves(f"{name} (n={len(seeds)})" if len(seeds) > 1 else seeds[0].label, seeds[0].colour, tuple(seeds))
         for name, seeds in groups.items()
@@ -148,13 +149,18 @@ def chart_of(kind: Kind, runs: Sequence[Shown], tables: Tables, view: View, whol
     lines = drawn(kind, runs, tables, view)
     targets = targets_of(runs) if kind.key == "accuracy" else ()
     series = (*_legend(lines, pgd_name(runs)), *(line.series for line in reversed(lines)))
-    return replace(chart, series=series, targets=targets)
+    smoothed = f" (smoothed, {view.smoothing:g})" if view.smoothing and kind.smooth and lines else ""
+    return replace(chart, series=series, targets=targets, title=f"{kind.title}{smoothed}")
 
 
 def drawn(kind: Kind, runs: Sequence[Shown], tables: Tables, view: View) -> list[Drawn]:
-    """Return the lines of a chart, run by run; of curves that nobody has none."""
-    owners = lines_of(runs, view.grouped)
+    """Return the lines of a chart, run by run; of curves that nobody has none, and none of who has no curve."""
     used = [curve for curve in kind.curves if any(_known(one, curve, tables) for one in runs)]
+    owners = [
+        owner
+        for owner in lines_of(runs, view.grouped)
+        if any(_known(one, curve, tables) for one in owner.runs for curve in used)
+    ]
     view = view if kind.smooth else replace(view, smoothing=0.0)
     return [Drawn(owner, curve, _one(owner, curve, tables, view)) for owner in owners for curve in used]
 

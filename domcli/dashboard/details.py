@@ -64,19 +64,23 @@ def _printable(line: str) -> str:
 
 
 def _changed(run: Run, quick: bool) -> tuple[Changed, ...] | None:
-    """Return what differs from the preset, as `--quick` shrinks it for quick runs; None without such a preset."""
+    """Return what differs from the preset as written, marked where `--quick` set it; None without such a preset."""
     if run.preset is None or not run.settings:
         return None
     from domcli import presets  # takes long to load
 
     try:
-        published: dict[str, Any] = flatten(presets.resolve(run.preset, quick=quick).to_dict())
+        published: dict[str, Any] = flatten(presets.resolve(run.preset).to_dict())
+        shrunk = flatten(presets.resolve(run.preset, quick=True).to_dict()) if quick else published
     except DomcliError:
         return None
     own = flatten(run.settings)
     keys = [key for key in dict.fromkeys((*published, *own)) if key != "train.seed"]
-    differing = [key for key in keys if own.get(key) != published.get(key)]
-    return tuple(Changed(key, (shown_value(own.get(key)), shown_value(published.get(key)))) for key in differing)
+    return tuple(
+        Changed(key, (shown_value(own.get(key)), shown_value(published.get(key))), own.get(key) == shrunk.get(key))
+        for key in keys
+        if own.get(key) != published.get(key)
+    )
 
 
 def _checkpoints(folder: Path) -> tuple[tuple[str, int], ...]:

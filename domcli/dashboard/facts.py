@@ -66,8 +66,11 @@ def settings(run: Run, detail: Detail | None, marked: Sequence[tuple[Listed, str
         lines.append(_title(f"not as in {run.preset}"))
         if not changed:
             lines.append(Content.styled("nothing", "$quiet"))
-        for one in changed:
-            lines += _pair(one.key, Content.assemble((one.values[0], "bold"), (f"  not {one.values[1]}", "$quiet")))
+        for quick in (False, True):
+            found = [one for one in changed if one.quick == quick]
+            lines += [Content.styled("set by --quick:", "$quiet")] if quick and found else []
+            for one in found:
+                lines += _pair(one.key, Content.assemble((one.values[0], "bold"), (f"  not {one.values[1]}", "$quiet")))
         lines.append(Content(""))
     for section, table in run.settings.items():
         if isinstance(table, dict):
@@ -110,7 +113,7 @@ def _state(one: Listed, width: int) -> Iterator[Content]:
     fraction = words.progress(run)
     if run.status in ("running", "stopped", "lost", "failed") and fraction is not None:
         done, left = bar(fraction, max(4, width - 6))
-        share = f" {100 * fraction:3.0f} %"
+        share = f" {words.share(fraction, 1.0):>5}"
         yield Content.assemble((done, style), (left, "$track"), (share, "bold"))
     if run.status == "running":
         yield Content.assemble(*_pace(run))
@@ -169,7 +172,7 @@ def _patterns(run: Run, width: int) -> Iterator[Content]:
     if not records:
         return
     found, size = records[-1], run.state.started.train_size if run.state.started else None
-    share = f"  {100 * found.high_confidence / size:.0f} %" if size else ""
+    share = f"  {words.share(found.high_confidence, size)}" if size else ""
     share += f" of {size:,}" if size and width >= USUAL_COLUMNS else ""
     yield _title("memorized patterns")
     yield from _pair("high conf.", Content.assemble((words.count(found.high_confidence), "bold"), (share, "$quiet")))
@@ -215,7 +218,8 @@ def _environment(run: Run, detail: Detail, width: int) -> Iterator[Content]:
     rows = [(label, _written(key, detail.environment)) for key, label in ENVIRONMENT]
     started = run.state.started
     if started is not None:
-        rows.insert(3, ("device", f"{started.device_name}, {started.precision}"))
+        # An imported log knows neither, and says so for both in the same words.
+        rows.insert(3, ("device", ", ".join(dict.fromkeys((started.device_name, started.precision)))))
         rows.insert(4, ("network", f"{started.parameters:,} parameters"))
     rows.append(("directory", str(run.directory.path)))
     yield _title("environment")

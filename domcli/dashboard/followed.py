@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-from domcli.dashboard.grouping import Group, group_of
+from domcli.dashboard.grouping import Group, Origin, group_of, origin_of
 from domcli.dashboard.model import NO_FINDINGS, Listed
 from domcli.errors import DomcliError
 from domcli.events import AnyEvent
@@ -38,6 +38,14 @@ class Followed:
         self._findings: tuple[Finding, ...] = NO_FINDINGS
         self._watched: tuple[int, int] | None = None
         self._row: Listed | None = None
+        self.known_origin: Origin | None = None
+
+    @property
+    def origin(self) -> Origin:
+        """How the run came to be; read when it is asked for."""
+        if self.known_origin is None:
+            self.known_origin = origin_of(self.directory)
+        return self.known_origin
 
     def read(self, *, whole: bool, keep_whole: bool) -> None:
         """Bring `run` up to date: all epochs if `whole`, and no fewer than there are if they are to be kept.
@@ -80,7 +88,7 @@ class Followed:
         self._watched = _epochs_of(self.run)
         return True
 
-    def listed(self, titles: Mapping[str, str], places: Mapping[str, int]) -> Listed:
+    def listed(self, titles: Mapping[str, str], places: Mapping[str, int], *, counts: bool) -> Listed:
         """Return the row of the run: the same object as before while nothing has changed."""
         assert self.run is not None
         assert self.group is not None
@@ -91,6 +99,7 @@ class Followed:
             titles[self.group.key],
             places.get(self.directory.name),
             self._created(),
+            counts,
         )
         known = self._row
         if known is None or known.run is not row.run or known != row:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
-from domcli.compare.groups import differing_keys, identity, shown_value
-from domcli.compare.records import flatten
+from domcli.compare.groups import SEED, differing_keys, identity, make_groups, shown_value
+from domcli.compare.records import Record, flatten
+from domcli.rundir import RunDirectory
 from domcli.runs import Run
 
 NAMED_SETTINGS = 2
@@ -25,6 +26,76 @@ class Group:
     settings: Mapping[str, Any]
 
 
+class Origin(NamedTuple):
+    """What environment.json says of how a run came to be."""
+
+    created: float
+    quick: bool
+
+
+def origin_of(directory: RunDirectory) -> Origin:
+    """Return when a run was created, seconds since 1970 (0 if nothing says so), and whether with `--quick`."""
+    environment = directory.read_environment()
+    created = environment.get("created")
+    return Origin(created if isinstance(created, int | float) else 0.0, environment.get("quick") is True)
+
+
+class Member(Protocol):
+    """A run of a group."""
+
+    @property
+    def run(self) -> Run | None:
+        """The run as it is now, None while it has not been read."""
+
+    @property
+    def group(self) -> Group | None:
+        """The group of the run."""
+
+    @property
+    def origin(self) -> Origin:
+        """How the run came to be."""
+
+
+def counted(members: Iterable[Member]) -> frozenset[str]:
+    """Return the names of the runs that count in the numbers of their groups: those that compare-runs would take.
+
+    They have all of their epochs and, of several with the same seed, were created last (see make_groups).
+    """
+    complete: dict[str, list[tuple[Run, Member]]] = {}
+    for one in members:
+        if one.run is not None and one.group is not None and _is_complete(one.run):
+            complete.setdefault(one.group.key, []).append((one.run, one))
+    names: set[str] = set()
+    for alike in complete.values():
+        if len({_seed(run) for run, _ in alike}) < len(alike):
+            records = [Record(run, {SEED: _seed(run)}, {"created": one.origin.created}) for run, one in alike]
+            names |= {record.name for group in make_groups(records) for record in group.records}
+        else:
+            names |= {run.directory.name for run, _ in alike}
+    return frozenset(names)
+
+
+def all_quick(runs: Iterable[tuple[Group | None, Origin | None]]) -> frozenset[str]:
+    """Return the keys of the groups all of whose runs are quick, as far as that is known of them."""
+    quick: dict[str, bool] = {}
+    for group, origin in runs:
+        if group is not None and origin is not None:
+            quick[group.key] = quick.get(group.key, True) and origin.quick
+    return frozenset(key for key, all_of_them in quick.items() if all_of_them)
+
+
+def _is_complete(run: Run) -> bool:
+    train = run.settings.get("train")
+    wanted = train.get("epochs") if isinstance(train, dict) else None
+    return run.problem is None and run.status == "finished" and run.state.epochs_done == wanted
+
+
+def _seed(run: Run) -> int | None:
+    train = run.settings.get("train")
+    seed = train.get("seed") if isinstance(train, dict) else None
+    return seed if isinstance(seed, int) else None
+
+
 def group_of(run: Run) -> Group:
     """Return the group of a run; one whose settings cannot be read is alone."""
     if not run.settings:
@@ -34,12 +105,12 @@ def group_of(run: Run) -> Group:
     return Group(repr(sorted(settings.items(), key=lambda item: item[0])), stem, settings)
 
 
-def titles(groups: Sequence[Group]) -> dict[str, str]:
-    """Return what each group is called, by key: every title is there once."""
+def titles(groups: Sequence[Group], quick: Collection[str] = ()) -> dict[str, str]:
+    """Return what each group is called, by key: every title is there once. `quick` are keys of groups of quick runs."""
     by_key = {group.key: group for group in groups}
     stems: dict[str, list[Group]] = {}
     for group in by_key.values():
-        stems.setdefault(group.stem, []).append(group)
+        stems.setdefault(f"{group.stem} (quick)" if group.key in quick else group.stem, []).append(group)
     named: dict[str, str] = {}
     for stem, alike in stems.items():
         keys = differing_keys([group.settings for group in alike]) if len(alike) > 1 else []

@@ -10,7 +10,6 @@ from rich.cells import cell_len, set_cell_size
 
 from domcli.dashboard import words
 from domcli.dashboard.rows import SEVERITY, Row, SortKey, mean_best, mean_last
-from domcli.events import Failed
 from domcli.runs import Run
 from domcli.runstate import headline_accuracy
 
@@ -18,14 +17,6 @@ Piece = tuple[str, str]
 """Text and the name of its style: a state, `dim`, `name`, `track`, a severity, or empty."""
 
 BAR = 5
-CAUSES = {
-    "out-of-memory": "no memory",
-    "non-finite-loss": "diverged",
-    "storage": "disk full",
-    "device": "no device",
-    "refused": "refused",
-    "error": "failed",
-}
 SHORTEST_NAME = 13
 USUAL_NAME = 18
 """With less room for the name, the best accuracy is left out."""
@@ -85,6 +76,7 @@ def shortened(text: str, width: int) -> str:
     text = words.printable(text)
     if cell_len(text) <= width:
         return text
+    text = re.sub(r"-seed(\d+)-(\d+)$", r" s\1 #\2", text)
     text = re.sub(r"-seed(\d+)", r" s\1", text)
     if cell_len(text) <= width:
         return text
@@ -120,8 +112,16 @@ def short_time(seconds: float | None) -> str:
 def _name(row: Row) -> str:
     one = row.runs[0]
     if row.heading:
-        return f"▾ {one.title} n=99"
-    return f"  seed {one.seed}" if row.indented else one.name
+        return f"▾ {one.title} n=9 of 9"
+    return _in_group(row) if row.indented else one.name
+
+
+def _in_group(row: Row) -> str:
+    """Return what a run is called under the heading of its group."""
+    one = row.runs[0]
+    if one.short == one.name:
+        return f"  {one.name}" if one.seed is None else f"  {one.name} · s{one.seed}"
+    return f"  {one.short.replace('s', 'seed ', 1)}"
 
 
 def _run_cell(row: Row, column: Column) -> list[Piece]:
@@ -145,10 +145,11 @@ def _run_cell(row: Row, column: Column) -> list[Piece]:
 def _heading_cell(row: Row, column: Column) -> list[Piece]:
     if column.name == "run":
         return _heading(row, column.width, column.width + 1 + PROGRESS.width)
+    counted = [one for one in row.runs if one.counts]
     if column is LAST:
-        return [_accuracy(mean_last(row.runs), "name")]
+        return [_accuracy(mean_last(counted), "name")]
     if column is BEST:
-        return [_accuracy(mean_best(row.runs), "dim")]
+        return [_accuracy(mean_best(counted), "dim")]
     return _badges(row, column.width) if column.name == "watch" and row.folded else []
 
 
@@ -156,7 +157,8 @@ def _heading(row: Row, name: int, width: int) -> list[Piece]:
     """Return what stands in the columns of the name and the progress: a long title goes on into the second."""
     counts = [(f"{words.SIGNS[state]}{number} ", state) for state, number in words.counts(row.runs)[:4]]
     needed = sum(len(text) for text, _ in counts)
-    count = f" n={len(row.runs)}"
+    counted = sum(one.counts for one in row.runs)
+    count = f" n={counted}" if counted == len(row.runs) else f" n={counted} of {len(row.runs)}"
     title = shortened(row.runs[0].title, width - needed - len(count) - 3)
     blank = max(1, name + 1 - 2 - cell_len(title) - len(count))
     return [("▸ " if row.folded else "▾ ", "dim"), (title, "name"), (count, "dim"), (" " * blank, ""), *counts]
@@ -166,8 +168,7 @@ def _run_name(row: Row, width: int) -> Piece:
     one = row.runs[0]
     if not row.indented:
         return shortened(one.name, width), ""
-    text = f"  seed {one.seed}" if one.seed is not None else f"  {one.name}"
-    return shortened(text, width), ""
+    return shortened(_in_group(row), width), "" if one.counts or one.run.status != "finished" else "dim"
 
 
 def _progress(run: Run, place: int | None) -> list[Piece]:
@@ -176,8 +177,8 @@ def _progress(run: Run, place: int | None) -> list[Piece]:
     if run.status == "running":
         done, left = bar(words.progress(run) or 0.0)
         return [(done, "running"), (left, "track"), (f" {short_time(words.remaining(run)):>5}", "")]
-    if run.status == "failed" and isinstance(run.state.closing, Failed):
-        return [(shortened(CAUSES[run.state.closing.cause], PROGRESS.width), "failed")]
+    if run.status == "failed" and (cause := words.cause(run)):
+        return [(shortened(cause, PROGRESS.width), "failed")]
     if run.status == "queued":
         return [(f"queued {place}" if place else "queued", "queued")]
     if run.status == "stopped":

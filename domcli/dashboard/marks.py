@@ -40,13 +40,12 @@ def marks_of(chart: str, runs: Sequence[Shown], tables: Tables, axis: XAxis) -> 
                 labels += [label] if label not in labels else []
                 owners += [one] if one not in owners else []
     shared = len(runs) if axis == "hours" else 1  # in hours, the same epoch is somewhere else in every run
-    marks = [
-        Mark(
-            x, " · ".join(labels) if chart in LABELLED else "", "mark" if len(owners) == len(runs) else owners[0].colour
-        )
-        for x, (labels, owners) in found.items()
-        if shared <= MOST_RUNS
-    ]
+    marks = []
+    for x, (labels, owners) in found.items() if shared <= MOST_RUNS else ():
+        all_of_them = len(owners) == len(runs)
+        whose = "" if all_of_them else f" {', '.join(one.label for one in owners)}"
+        label = f"{' · '.join(labels)}{whose}" if chart in LABELLED else ""
+        marks.append(Mark(x, label, "mark" if all_of_them else owners[0].colour))
     for one in runs:
         for epoch, label, colour in _own(chart, one, alone=len(runs) == 1):
             x = tables.of(one.run).x_of(epoch, axis)

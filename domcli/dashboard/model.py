@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +13,8 @@ from domcli.overfitting import Finding
 from domcli.runs import Run
 
 NO_FINDINGS: tuple[Finding, ...] = ()
+UNNAMEABLE = re.compile(r"[^A-Za-z0-9._+=-]")
+"""What names of runs have a hyphen for (see launch.default_name)."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,24 @@ class Listed:
     """Its place in the queue, from 1, while it waits there."""
     created: float = 0.0
     """When its settings were written, seconds since 1970."""
+    counts: bool = True
+    """Whether it counts in the numbers of its group: it has all of its epochs, and its seed is not there twice."""
 
     @cached_property
     def name(self) -> str:
         return self.run.directory.name
+
+    @cached_property
+    def short(self) -> str:
+        """What tells it from the runs of its group: `s0`, `s0 #2` for the second run of seed 0, or its own name.
+
+        Whoever gave a name to a run wants to find it again.
+        """
+        stem = re.escape(UNNAMEABLE.sub("-", self.run.preset)) if self.run.preset else ".+?"
+        found = re.fullmatch(rf"{stem}(?:-quick)?-seed{self.seed}(?:-(\d+))?", self.name)
+        if found is None:
+            return self.name
+        return f"s{self.seed} #{found[1]}" if found[1] else f"s{self.seed}"
 
     @property
     def seed(self) -> int | None:
@@ -47,6 +64,8 @@ class Changed:
     key: str
     values: tuple[str, ...]
     """Own and the preset's value, or a value for each of the runs."""
+    quick: bool = False
+    """Whether it is what `--quick` sets."""
 
 
 @dataclass(frozen=True)

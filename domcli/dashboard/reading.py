@@ -25,6 +25,18 @@ class Note(NamedTuple):
 
     colour: Key
     texts: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    """What each of the values is called, where that is to be told."""
+    label: str = ""
+    """Whose values they are, where there are those of others."""
+
+    def named(self) -> Note:
+        """Return the note with names and label in its texts."""
+        names = self.names or ("",) * len(self.texts)
+        texts = [f"{name} {text}".lstrip() for name, text in zip(names, self.texts, strict=True)]
+        if self.label and texts:
+            texts[0] = f"{self.label} {texts[0]}"
+        return Note(self.colour, tuple(texts))
 
 
 class Entry(NamedTuple):
@@ -74,14 +86,18 @@ def notes(chart: Chart, kind: Kind, runs: Sequence[Shown], tables: Tables, view:
     if view.cursor is None:
         return ()
     if kind.key == "ranges":
-        return (Note("title", shares(chart, view.cursor)),)
+        texts = shares(chart, view.cursor)
+        return (Note("title", texts, chart.stack.names if chart.stack is not None and texts else ()),)
     found: dict[int, Note] = {}
     lines = drawn(kind, runs, tables, view)
+    alone = bool(lines) and lines[0].owner == lines[-1].owner
+    named = alone and len(lines) > 1  # of several runs, the first values are whose they are
     for line in lines:
-        alone = lines[0].owner == lines[-1].owner
-        note = found.get(line.owner.colour, Note("title" if alone else line.owner.colour, ()))
+        owner = line.owner
+        note = found.get(owner.colour) or (Note("title", ()) if alone else Note(owner.colour, (), label=owner.label))
         text = read(line.series, view.cursor, kind.y)
-        found[line.owner.colour] = note._replace(texts=(*note.texts, text) if text else note.texts)
+        names = (*note.names, curve_name(line.curve, pgd_name(owner.runs))) if named else ()
+        found[owner.colour] = note._replace(texts=(*note.texts, text), names=names) if text else note
     return tuple(found.values())
 
 

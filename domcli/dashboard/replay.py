@@ -56,7 +56,8 @@ class ReplaySource:
         self._began: float | None = None
         self._played = sorted(map(Played, runs), key=lambda one: one.created)
         groups = {one.group.key: one.group for one in self._played}
-        self._titles = grouping.titles(list(groups.values()))
+        quick = grouping.all_quick((one.group, one.origin) for one in self._played)
+        self._titles = grouping.titles(list(groups.values()), quick)
         self._papers = Papers()
         self._detail: Detail | None = None
 
@@ -70,8 +71,9 @@ class ReplaySource:
             one.go_to((now - self._began) * self.speed)
         if not first:  # the first look is not to wait for the presets
             self._papers.find(one.group for one in self._played)
+        counted = grouping.counted(self._played)
         return Snapshot(
-            runs=tuple(one.listed(self._titles[one.group.key]) for one in self._played),
+            runs=tuple(one.listed(self._titles[one.group.key], one.directory.name in counted) for one in self._played),
             whole={name: played[name].run for name in wanted.whole if name in played},
             detail=self._detail_of(played.get(wanted.detail or "")),
             papers=self._papers.known,
@@ -106,6 +108,7 @@ class Played:
         self._times = play_times(self._events)
         self.created = self._events[0].time
         self.group = grouping.group_of(self._end)
+        self.origin = grouping.origin_of(directory)
         self.run = self._end
         self._done = 0
         self._row: Listed | None = None
@@ -129,17 +132,17 @@ class Played:
             now = status(state, "alive")
             self.run = replace(self._end, state=state, status=now, problem=None, ticket=None, process=None)
 
-    def listed(self, title: str) -> Listed:
+    def listed(self, title: str, counts: bool) -> Listed:
         """Return the row of the run: the same object as before while nothing has changed."""
         before = self._row
-        if before is None or before.run is not self.run:
+        if before is None or before.run is not self.run or before.counts != counts:
             epochs = self.run.state.epochs
             if before is None or epochs != before.run.state.epochs:
                 context = context_of(self.run.settings, self.run.state.started)
                 findings = watch(epochs, context) if epochs else NO_FINDINGS
             else:
                 findings = before.findings
-            self._row = Listed(self.run, findings, self.group.key, title, created=self.created)
+            self._row = Listed(self.run, findings, self.group.key, title, created=self.created, counts=counts)
         assert self._row is not None
         return self._row
 

@@ -45,7 +45,9 @@ class Row:
 
 def arrange(runs: Sequence[Listed], view: View) -> list[Row]:
     """Return the rows for these runs (oldest first)."""
-    chosen = ordered([one for one in runs if fits(one, view.filter)] if view.filter.strip() else runs, view)
+    chosen = ordered(
+        [one for one in runs if fits(one, view.filter, grouped=view.grouped)] if view.filter.strip() else runs, view
+    )
     if not view.grouped:
         return [Row(one.name, (one,)) for one in chosen]
     groups: dict[str, list[Listed]] = {}
@@ -61,10 +63,16 @@ def arrange(runs: Sequence[Listed], view: View) -> list[Row]:
     return rows
 
 
-def fits(one: Listed, text: str) -> bool:
-    """Tell whether a run has every word of the filter in its name, preset, state, seed or badges; `-word`: has not."""
-    seed = "" if one.seed is None else f"seed{one.seed} s{one.seed}"
-    content = f"{one.name} {one.run.preset or ''} {one.run.status} {seed} {words.badges(one)}".lower()
+def fits(one: Listed, text: str, *, grouped: bool = False) -> bool:
+    """Tell whether a run has every word of the filter in what the list shows of it; `-word`: has not.
+
+    That is its name, preset, state, why it failed, seed, device and badges and, of a `grouped` list, its group.
+    """
+    seed = "" if one.seed is None else f"seed{one.seed} seed {one.seed} s{one.seed} {one.short}"
+    state = f"{one.run.status} {words.cause(one.run)} {one.run.device or ''}"
+    content = (
+        f"{one.name} {one.run.preset or ''} {one.title if grouped else ''} {state} {seed} {words.badges(one)}".lower()
+    )
     for word in text.lower().split():
         if word.startswith("-") and len(word) > 1:
             if word[1:] in content:

@@ -45,6 +45,7 @@ def shown(colours: Mapping[str, int], snapshot: Snapshot) -> tuple[Shown, ...]:
     by_name = {one.name: one for one in snapshot.runs}
     names = [name for name in colours if name in snapshot.whole and name in by_name]
     labels = _labels([by_name[name] for name in names])
+    standing = _one_of_each_seed([by_name[name] for name in names])
     return tuple(
         Shown(
             run=snapshot.whole[name],
@@ -54,18 +55,30 @@ def shown(colours: Mapping[str, int], snapshot: Snapshot) -> tuple[Shown, ...]:
             seed=by_name[name].seed,
             findings=by_name[name].findings,
             paper=snapshot.papers.get(by_name[name].group),
+            repeats=name not in standing,
         )
         for name, label in zip(names, labels, strict=True)
     )
 
 
 def _labels(runs: Sequence[Listed]) -> list[str]:
-    """Return short names, each once: the seeds if that is all they differ in, else title and seed, else names."""
-    seeds = [f"s{one.seed}" for one in runs]
+    """Return short names, each once: the seeds if that is all they differ in, else title and seed.
+
+    Runs that were given a name are called by it.
+    """
+    seeds = [one.short for one in runs]
     for labels in (
         seeds if len({one.group for one in runs}) == 1 and len(runs) > 1 else [],
-        [f"{one.title} {seed}" for one, seed in zip(runs, seeds, strict=True)],
+        [short if short == one.name else f"{one.title} {short}" for one, short in zip(runs, seeds, strict=True)],
     ):
         if labels and len(set(labels)) == len(labels):
             return labels
     return [one.name for one in runs]
+
+
+def _one_of_each_seed(runs: Sequence[Listed]) -> frozenset[str]:
+    """Return the names of the runs that stand for their seed in a mean: those that count, else the latest."""
+    standing: dict[tuple[str, int | None], Listed] = {}
+    for one in sorted(runs, key=lambda one: (one.counts, one.created, one.name)):
+        standing[one.group, one.seed] = one
+    return frozenset(one.name for one in standing.values())

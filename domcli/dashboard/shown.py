@@ -22,3 +22,5 @@ class Shown:
     findings: tuple[Finding, ...] = ()
     paper: float | None = None
     """The paper's best accuracy for this setting as a fraction: PGD-20, or natural for natural training."""
+    repeats: bool = False
+    """Whether another run that is shown has its setting and seed, and stands for both in a mean of seeds."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -61,6 +61,7 @@ class DirectorySource:
         self._recent: list[str] = []
         self._papers = Papers()
         self._titles: dict[str, str] = {}
+        self._quick: frozenset[str] = frozenset()
         self._detail: Detail | None = None
         self._problem: str | None = None
 
@@ -125,20 +126,25 @@ class DirectorySource:
         """Look for overfitting in runs of which only a few epochs are held, and for the paper's numbers."""
         began = time.monotonic()
         for one in reversed(self._followed.values()):
-            if one.watch_from_file() and time.monotonic() - began > IDLE_SECONDS:
+            asked = one.known_origin is None and bool(one.origin)
+            if (one.watch_from_file() or asked) and time.monotonic() - began > IDLE_SECONDS:
                 return
         self._papers.find(one.group for one in self._followed.values() if one.group is not None)
 
     def _rows(self) -> Iterator[Listed]:
         known = [one for one in self._followed.values() if one.run is not None]
-        titles = self._titles_of({one.group.key: one.group for one in known if one.group is not None})
+        titles = self._titles_of(known)
+        counted = grouping.counted(known)
         queued = any(one.run is not None and one.run.status == "queued" for one in known)
         places = rundir.queue_places(self.runs_dir) if queued else {}
         for one in known:
-            yield one.listed(titles, places)
+            yield one.listed(titles, places, counts=one.directory.name in counted)
 
-    def _titles_of(self, groups: dict[str, grouping.Group]) -> dict[str, str]:
+    def _titles_of(self, known: Sequence[Followed]) -> dict[str, str]:
         """Return the titles of the groups, made anew only if they are not the same as before."""
-        if groups.keys() != self._titles.keys():
-            self._titles = grouping.titles(list(groups.values()))
+        groups = {one.group.key: one.group for one in known if one.group is not None}
+        quick = grouping.all_quick((one.group, one.known_origin) for one in known)
+        if groups.keys() != self._titles.keys() or quick != self._quick:
+            self._quick = quick
+            self._titles = grouping.titles(list(groups.values()), quick)
         return self._titles

@@ -254,7 +254,7 @@ class Viewer:
         view = self.view
         words = [f"x: {view.axis}"]
         words += [f"smooth {view.smoothing:g}"] if view.smoothing else []
-        words += ["log y"] if view.log else []
+        words += ["log y (not %)"] if view.log else []
         words += ["seeds: mean ± s.d."] if view.grouped else []
         words += ["zoomed"] if view.window else []
         return " · ".join(words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections.abc import Sequence
@@ -27,6 +28,15 @@ SIGNS: dict[Status, str] = {
 }
 
 
+CAUSES = {
+    "out-of-memory": "no memory",
+    "non-finite-loss": "diverged",
+    "storage": "disk full",
+    "device": "no device",
+    "refused": "refused",
+    "error": "failed",
+}
+"""Why a run failed, in a word or two."""
 PHASES = {"train": "training", "test": "evaluating", "attack-train": "attacking the training set"}
 
 
@@ -97,7 +107,7 @@ def what_happened(run: Run) -> str | None:
     if isinstance(run.state.closing, Failed) and run.status in ("failed", "queued"):
         return run.state.closing.reason
     if run.status == "stopped" and isinstance(run.state.closing, Stopped):
-        return run.state.closing.reason
+        return re.sub(r"^asked to by SIG\w+$", "stopped on request", run.state.closing.reason)
     if run.status != "lost":
         return None
     if run.process is None:
@@ -106,6 +116,17 @@ def what_happened(run: Run) -> str | None:
     if code is None:
         return "its trainer is gone and has not said why"
     return f"its trainer was killed by {_signal(-code)}" if code < 0 else f"its trainer ended with exit code {code}"
+
+
+def cause(run: Run) -> str:
+    """Return why a run failed in a word or two, empty if it did not."""
+    closing = run.state.closing
+    return CAUSES[closing.cause] if run.status == "failed" and isinstance(closing, Failed) else ""
+
+
+def share(part: float, whole: float) -> str:
+    """Return a part in whole percent, which are 100 only for all of it."""
+    return f"{min(100, int(100 * part / whole)) if part < whole else 100} %"
 
 
 def sentence(one: Listed) -> str:

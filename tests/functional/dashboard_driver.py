@@ -92,13 +92,20 @@ class Driver:
 
 
 def drive(
-    act: Callable[[Driver], Awaitable[None]], source: RunSource | None = None, size: tuple[int, int] = LARGE
+    act: Callable[[Driver], Awaitable[None]],
+    source: RunSource | None = None,
+    size: tuple[int, int] = LARGE,
+    *,
+    toasts: bool = False,
 ) -> None:
-    """Open the dashboard on ./runs (or another source), wait for its first look and the charts, and act."""
+    """Open the dashboard on ./runs (or another source), wait for its first look and the charts, and act.
+
+    `toasts` shows notifications on the screen, too.
+    """
 
     async def session() -> None:
         app = DomcliApp(source or DirectorySource(Path("runs")))
-        async with app.run_test(size=size) as pilot:
+        async with app.run_test(size=size, notifications=toasts) as pilot:
             driver = Driver(app, pilot)
             await driver.until(lambda: not driver.main.snapshot.unread and driver.main.query(ChartGrid))
             await act(driver)

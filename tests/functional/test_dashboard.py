@@ -93,11 +93,11 @@ def test_a_filter_that_nothing_fits_says_so_and_escape_clears_it() -> None:
 def test_runs_are_sorted_by_key_and_by_a_click_on_a_title() -> None:
     async def act(driver: Driver) -> None:
         await driver.press("o")
-        assert driver.main.query_one("#runs").border_subtitle == "by newest"
+        assert driver.main.query_one("#runs").border_subtitle == "▼ by newest"
         region = driver.list.region
         title = driver.lines()[region.y]
         await driver.pilot.click(offset=(title.index("last"), region.y))
-        assert "▼las" in driver.lines()[region.y]
+        assert "▼last" in driver.lines()[region.y]
         assert driver.names[-2:] == ["pgd-seed1", "waiting"]  # 30 %, and what is not known comes last
         await driver.pilot.click(offset=(title.index("last"), region.y))
         assert driver.names[0] == "pgd-seed1"
@@ -112,7 +112,11 @@ def test_runs_are_grouped_by_setting_and_groups_fold() -> None:
         await driver.press("g")
         headings = [row for row in driver.list.rows if row.heading]
         assert [len(row.runs) for row in headings] == [6]
-        assert "n=6" in driver.text()
+        assert "n=1 of 6" in driver.text()  # all are of one seed, and only one has all of its epochs
+        await driver.press("slash")
+        await driver.type("pgd")
+        assert driver.main.query_one("#runs").border_title == "Runs 6 of 6"
+        await driver.press("escape")
         await driver.press("home", "left")
         assert len(driver.names) == 1
         await driver.press("right")

@@ -220,7 +220,11 @@ def test_the_mouse_reads_all_charts_at_an_epoch_and_a_click_lets_the_cursor_stay
         await pilot.hover(view, offset=(column_of(view, 20), 6))
         await settle(pilot)
         assert host.read[-1].startswith("epoch 20: natural 80.0  PGD-20 52.0  high-confidence 520")
-        for key, value in (("accuracy", "80.0  52.0"), ("loss", "1.8  2.2"), ("patterns", "520")):
+        for key, value in (
+            ("accuracy", "natural 80.0  PGD-20 52.0"),
+            ("loss", "natural 1.8  adversarial 2.2"),
+            ("patterns", " 520 "),
+        ):
             rows = host.chart(key).text.splitlines()
             assert value in rows[-1]
             assert "20" in rows[-2]
@@ -237,7 +241,7 @@ def test_the_mouse_reads_all_charts_at_an_epoch_and_a_click_lets_the_cursor_stay
         assert host.charts.chosen == "loss"
         await press(pilot, "0")
         assert host.read[-1] == ""
-        assert "80.0  51.0" not in host.chart("accuracy").text
+        assert "PGD-20 51.0" not in host.chart("accuracy").text
 
     drive(work, [shown()])
 
@@ -351,7 +355,7 @@ def test_keys_change_how_the_runs_are_looked_at() -> None:
         assert "h:mm" in host.chart("accuracy").text
         await press(pilot, "x", "w", "y", "b")
         names = host.query_one(ChartNames).render_line(0).text
-        assert "x: epochs · smooth 0.6 · log y · seeds: mean ± s.d." in names
+        assert "x: epochs · smooth 0.6 · log y (not %) · seeds: mean ± s.d." in names
         assert "dom (n=2)" in host.chart("lr").text or "natural" in host.chart("accuracy").text
         assert host.charts.viewer.chart("loss").y.log
         assert host.charts.viewer.chart("accuracy").series[-1].band is not None
@@ -438,10 +442,15 @@ def test_an_exported_chart_says_what_it_is_of(tmp_path: Path, monkeypatch: pytes
 
     async def work(host: Host, pilot: Pilot[None]) -> None:
         await export(pilot, "e")
-        assert ">Test accuracy · dom<" in (tmp_path / "accuracy.svg").read_text(encoding="utf-8")
+        assert ">Test accuracy · dom<" in (tmp_path / "dom-accuracy-2-runs.svg").read_text(encoding="utf-8")
+        host.charts.show([replace(one, group="dom (quick)") for one in seeds])
+        await export(pilot, "w", "e")
+        smoothed = (tmp_path / "dom-quick-accuracy-2-runs.svg").read_text(encoding="utf-8")
+        assert ">Test accuracy (smoothed, 0.6) · dom (quick)<" in smoothed
+        await press(pilot, "w", "w")
         host.charts.show([seeds[0], replace(seeds[1], group="another")])
         await export(pilot, "e")
-        assert ">Test accuracy<" in (tmp_path / "accuracy-2.svg").read_text(encoding="utf-8")
+        assert ">Test accuracy<" in (tmp_path / "accuracy-2-runs.svg").read_text(encoding="utf-8")
 
     drive(work, seeds)
 
@@ -571,3 +580,19 @@ def test_any_size_is_drawn_to_its_edges(size: tuple[int, int]) -> None:
         await press(pilot, "f", "down", "w", "f")
 
     drive(work, [shown(), shown("two", 1)])
+
+
+def test_without_colours_no_mark_is_drawn_as_if_it_were_of_all_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    other = shown("two", 1)
+    settings = {**other.run.settings, "dom": {"operate": "none"}}
+    plain = replace(other, run=replace(other.run, settings=settings, state=RunState(other.run.state.started)))
+
+    async def work(host: Host, pilot: Pilot[None]) -> None:
+        assert "DOM on · lr ÷10 one" in host.chart("accuracy").text
+        assert "┊" not in host.chart("loss").text
+        host.charts.show([shown()])
+        await settle(pilot)
+        assert "┊" in host.chart("loss").text
+
+    drive(work, [shown(), plain])

@@ -61,6 +61,8 @@ def test_a_run_is_started_killed_resumed_and_stopped(cli: CommandLine) -> None:
         await click(driver, "r resume")
         await driver.until_status(NAME, "running")
         await click(driver, "p stop")
+        await driver.until(lambda: isinstance(driver.app.screen, Confirm))
+        await click(driver, "Stop  y")
         await driver.until_status(NAME, "stopped")
         await click_in_help(driver, "r", "resume; resume all")
         await driver.until_status(NAME, "running")

@@ -63,9 +63,13 @@ def test_keys_that_do_not_fit_are_scrolled_to() -> None:
     async def act(driver: Driver) -> None:
         line = driver.main.query_one(KeyLine)
         assert "e export" not in keys(driver)
+        assert keys(driver).rstrip().endswith("…")
+        assert keys(driver).rstrip(" …").endswith(tuple(f" {one.description}" for one in line._keys))
         for _ in range(40):
             line.post_message(events.MouseScrollDown(line, 1, 0, 0, 1, 0, False, False, False))
         await driver.until(lambda: keys(driver).rstrip().endswith("export"))
+        assert keys(driver).startswith("… ")
+        assert keys(driver)[2:].lstrip().startswith(tuple(f"{one.display} {one.description}" for one in line._keys))
 
     drive(act, size=(80, 24))
 
@@ -87,10 +91,12 @@ def test_the_gap_to_the_best_epoch_keeps_its_decimal(width: int) -> None:
     async def act(driver: Driver) -> None:
         numbers = driver.main.query_one(Numbers)
         await driver.until(lambda: numbers.numbers)
-        assert [value for value, _ in numbers.numbers] == ["10.5", "32.0", "-21.5"]
+        assert [value for value, _ in numbers.numbers] == ["10.5", "32.0", "21.5"]
         shown = [line[numbers.region.x : numbers.region.right] for line in driver.lines()]
-        assert shown[numbers.region.y + 1].rstrip().endswith(large("-21.5", Style())[1].rstrip())
-        assert "last − best" in shown[numbers.region.y + 3]
+        assert shown[numbers.region.y + 1].rstrip().endswith(large("21.5", Style())[1].rstrip())
+        assert "PGD-20 last" in shown[numbers.region.y + 3]  # not now: nothing is at work
+        assert "best − last" in shown[numbers.region.y + 3]
+        assert "+21.50" in driver.detail()  # the table has the same sign
 
     drive(act, size=(width, 40))
 

@@ -21,7 +21,7 @@ import recorded
 from textual import constants
 
 from domcli.dashboard.app import DomcliApp
-from domcli.dashboard.model import System
+from domcli.dashboard.model import System, Wanted
 from domcli.dashboard.replay import ReplaySource
 from domcli.dashboard.source import DirectorySource, RunSource
 from domcli.dashboard.themes import DARK
@@ -49,7 +49,9 @@ def replay() -> RunSource:
         recorded.make("fgsm-baseline-seed2", 2, 5, OUT_OF_MEMORY),
     ]
     moments = iter([0.0])
-    return ReplaySource(RUNS, runs, 1.0, clock=lambda: next(moments, recorded.end_of_epoch(17) + 20))
+    source = ReplaySource(RUNS, runs, 1.0, clock=lambda: next(moments, recorded.end_of_epoch(17) + 20))
+    source.read(Wanted())  # the replay begins before anybody looks
+    return source
 
 
 def empty() -> RunSource:

@@ -85,3 +85,40 @@ def test_titles_and_notes_are_wrapped() -> None:
     assert max(map(len, text.split("\n"))) <= 30
     assert "a title that is long enough to\nneed two lines\ngroup\none\n\nand a note" in text
     assert written(Result(problem="nothing can be compared here"), 20).plain == "nothing can be\ncompared here"
+
+
+def test_a_comparison_that_is_too_wide_says_how_to_see_the_rest(cli: CommandLine) -> None:
+    for seed in (0, 1):
+        recorded.make(f"run-{seed}", seed, 30)
+
+    async def act(driver: Driver) -> None:
+        await driver.press("space", "space", "c")
+        scroll = driver.app.screen.query_one("#compare-scroll")
+        await driver.until(lambda: scroll.max_scroll_x > 0)
+        assert "← → more" in driver.lines()[0]
+        await driver.pilot.resize_terminal(200, 50)
+        await driver.until(lambda: scroll.max_scroll_x == 0)
+        assert "← →" not in driver.lines()[0]
+
+    drive(act, size=(40, 24))
+
+
+@pytest.mark.parametrize(
+    ("size", "places"),
+    [((160, 60), ("on the left", "in the middle", "on the right")), ((80, 24), ("the list", "the charts: tab"))],
+)
+def test_help_says_where_things_are_and_its_lines_stay_in_their_column(
+    cli: CommandLine, size: tuple[int, int], places: tuple[str, ...]
+) -> None:
+    async def act(driver: Driver) -> None:
+        await driver.press("question_mark")
+        await driver.until(lambda: "Is everything running?" in driver.text())
+        assert all(place in driver.text() for place in places)
+        assert ("on the left" in driver.text()) == (size[0] > 80)
+        text = [line.plain for line in driver.app.screen._lines(76)]  # type: ignore[attr-defined]
+        assert max(map(len, text)) <= 76
+        badge = next(place for place, line in enumerate(text) if line.startswith("  CO "))
+        assert text[badge + 1].startswith(" " * 20)
+        assert text[badge + 1].strip()
+
+    drive(act, size=size)

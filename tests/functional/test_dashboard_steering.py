@@ -45,7 +45,13 @@ def test_a_run_is_stopped_and_resumed(cli: CommandLine) -> None:
         await driver.until_status(name, "running")
         await driver.until(lambda: read_run(rundir.find(Path("runs"), name)).state.epochs)
         await driver.press("p")
+        assert name in driver.text()
+        await driver.press("enter")  # Cancel is chosen
+        assert driver.app.screen is driver.main
+        await driver.press("p", "y")
         await driver.until_status(name, "stopped")
+        await driver.until(lambda: "stopped on request" in driver.detail())
+        assert "SIGTERM" not in driver.detail()
         cli.play("finish")
         await driver.press("r")
         await driver.until_status(name, "finished")
@@ -237,5 +243,60 @@ def test_killing_asks_and_ends_the_trainer(cli: CommandLine) -> None:
         assert isinstance(driver.app.screen, Confirm)
         await driver.press("y")
         await driver.until_status(name, "lost")
+
+    drive(act)
+
+
+def test_keys_that_do_nothing_now_say_why(cli: CommandLine) -> None:
+    made_runs.make("done", "finished")
+    made_runs.make("busy", "running")
+
+    async def act(driver: Driver) -> None:
+        async def told(key: str, words: str) -> None:
+            await driver.press(key)
+            assert driver.app.screen is driver.main
+            await driver.until(lambda: driver.notes[-1:] == [words])
+
+        assert driver.under_cursor == "busy"
+        await told("D", "busy is at work: stop first, with p.")
+        await told("c", "A comparison needs two runs or more: mark them with space.")
+        await told("R", "No run has failed or was lost.")
+        await driver.press("down")
+        await told("p", "done is finished: there is nothing to stop.")
+        await told("r", "done is finished: there is nothing to resume.")
+        await driver.press("slash")
+        await driver.type("pr")
+        assert len(driver.notes) <= 5
+
+    drive(act)
+
+
+def test_notices_are_short_lived_and_above_the_legends(cli: CommandLine) -> None:
+    made_runs.make("done", "finished")
+
+    async def act(driver: Driver) -> None:
+        await driver.press("c")
+        await driver.until(lambda: driver.app.screen.query("Toast"))
+        toast = driver.app.screen.query("Toast").first()
+        await driver.until(lambda: toast.region.height)
+        assert toast.region.bottom < driver.app.size.height // 2
+        assert all(note.timeout <= 4 for note in driver.app._notifications)
+
+    drive(act, toasts=True)
+
+
+def test_all_that_is_wrong_with_a_new_run_is_told(cli: CommandLine) -> None:
+    async def act(driver: Driver) -> None:
+        await driver.press("n")
+        screen = driver.app.screen
+        problem = screen.query_one("#problem", Static)
+        for field, text in (("seeds", "x"), ("jobs", "0"), ("retries", "often")):
+            screen.query_one(f"#{field}", Input).focus()
+            await driver.type(text)
+        told = str(problem.content)
+        assert len(told.split("\n")) == 3
+        for words in ("seeds x", "jobs per GPU 0", "retries often"):
+            assert words in told
+            assert words in driver.text()
 
     drive(act)

@@ -13,13 +13,14 @@ import pytest
 from overfitting_curves import Point, cyclical, event, healthy_pgd, line, piecewise
 from samples import progress, started
 
-from domcli.charts import Chart, Series
+from domcli.charts import Chart, Series, Style
 from domcli.dashboard.columns import Tables, table_of
 from domcli.dashboard.curves import KINDS, View, chart_of
 from domcli.dashboard.marks import marks_of
 from domcli.dashboard.palette import ANSI_DARK, ANSI_LIGHT, DARK, LIGHT, NONE, Palette, run_colour
 from domcli.dashboard.shown import Shown
 from domcli.dashboard.viewer import HISTORY, Viewer
+from domcli.dashboard.widgets.frame import lower_edge
 from domcli.devices import Gpu
 from domcli.events import EpochEnd
 from domcli.overfitting import Finding
@@ -550,3 +551,54 @@ def test_lines_over_the_noise() -> None:
     made = viewer(shown([Point(value) for value in line((1, 0.1), (50, 0.59))]))
     made.point(17)
     assert made.notes("accuracy")[0].texts == ("26.0",)
+
+
+def test_a_smoothed_chart_says_so_and_by_how_much() -> None:
+    smoothed = View(smoothing=0.6)
+    assert chart("accuracy", shown(FGSM), view=smoothed).title == "Test accuracy (smoothed, 0.6)"
+    assert chart("accuracy", shown(FGSM)).title == "Test accuracy"
+    assert chart("lr", shown(FGSM), view=smoothed).title == "Learning rate"
+
+
+def test_a_run_without_data_is_not_in_the_legend() -> None:
+    found = chart("accuracy", shown(FGSM, "one", 0), shown([], "waiting", 1), shown(FGSM, "other", 2))
+    assert [name for name, _, _ in names(found)][-2:] == ["one", "other"]
+    alone = chart("accuracy", shown(FGSM, "one", 3), shown([], "waiting", 1))
+    assert names(alone)[0] == ("natural", 3, "solid")
+
+
+def test_a_seed_that_is_there_twice_is_in_the_mean_once() -> None:
+    one = shown([Point(0.4)], "s0", 0, group="dom", seed=0, repeats=True)
+    again = shown([Point(0.6)], "s0 #2", 1, group="dom", seed=0)
+    other = shown([Point(0.8)], "s1", 2, group="dom", seed=1)
+    found = chart("accuracy", one, again, other, view=View(grouped=True))
+    lone = shown([Point(0.5)], "x", 3, group="other", seed=0)
+    both = chart("accuracy", one, again, other, lone, view=View(grouped=True))
+    assert [name for name, _, _ in names(both)] == ["dom (n=2)", "x"]
+    assert len(drawn(found)) == 1
+    assert drawn(found)[0].y.tolist() == pytest.approx([0.7])
+    assert len(drawn(chart("accuracy", one, again, other))) == 3
+
+
+def test_marks_of_some_runs_say_whose_they_are() -> None:
+    points = [Point(0.5)] * 40
+    early, late = shown(points, "early", 1, planned=20), shown(points, "late", 2, planned=60)
+    marks = [(mark.x, mark.label, mark.colour) for mark in marks_of("accuracy", [early, late], Tables(), "epochs")]
+    assert marks == [(10, "DOM on early", 1), (30, "DOM on late", 2)]
+
+
+def test_values_at_the_cursor_are_named() -> None:
+    one, two = shown([Point(0.8, 0.5)], "one", 0), shown([Point(0.7, 0.4)], "two", 1)
+    made = viewer(one)
+    made.point(1)
+    assert [note.named().texts for note in made.notes("accuracy")] == [("natural 80.0", "PGD-20 50.0")]
+    assert made.notes("ranges")[0].named().texts[0].startswith("0–0.5 ")
+    both = viewer(one, two)
+    both.point(1)
+    assert [note.named().texts for note in both.notes("accuracy")] == [("one 80.0", "50.0"), ("two 70.0", "40.0")]
+    wide, narrow = (
+        "".join(text for text, _ in lower_edge(both.notes("accuracy"), width, Style("border"))) for width in (50, 30)
+    )
+    assert "one 80.0  50.0   two 70.0  40.0" in wide
+    assert "80.0  50.0   70.0  40.0" in narrow
+    assert "one" not in narrow

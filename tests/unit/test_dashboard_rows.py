@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from domcli.dashboard import list_columns
+from domcli.dashboard import list_columns, words
 from domcli.dashboard.list_columns import cells, plan, shortened
 from domcli.dashboard.model import Listed
 from domcli.dashboard.rows import SORT_KEYS, Row, View, arrange, fits
@@ -142,6 +142,7 @@ def test_badges_are_short_and_the_worst_comes_first() -> None:
     [
         ("pgd-dom-re-seed0", 16, "pgd-dom-re-seed0"),
         ("pgd-dom-re-seed0", 14, "pgd-dom-re s0"),
+        ("pgd-dom-re-seed0-2", 17, "pgd-dom-re s0 #2"),
         ("pgd-dom-randaugment-seed0", 16, "pgd-dom-r…ent s0"),
         ("abc", 1, "a"),
         ("对抗训练中的过度记忆", 20, "对抗训练中的过度记忆"),
@@ -172,3 +173,51 @@ def test_columns_are_in_line_whatever_characters_names_have(name: str, width: in
 @given(st.integers(0, 10**8))
 def test_short_times_are_short(seconds: int) -> None:
     assert len(list_columns.short_time(seconds)) <= (5 if seconds < 86_400 * 10 else 8)
+
+
+def test_a_repeated_seed_and_a_run_with_a_name_are_told_apart_in_a_group() -> None:
+    runs = [listed(name, seed=7) for name in ("pgd-dom-re-seed7", "pgd-dom-re-seed7-2", "mine")]
+    rows = arrange(runs, View(grouped=True))[1:]
+    shown = {one.key: "".join(text for text, _ in cells(one, plan(60, rows))[0]) for one in rows}
+    assert shown == {"pgd-dom-re-seed7": "  seed 7", "pgd-dom-re-seed7-2": "  seed 7 #2", "mine": "  mine · s7"}
+
+
+def test_a_heading_has_the_mean_of_the_runs_that_count_and_says_of_how_many() -> None:
+    ends = [(epoch(1, accuracy, best=True),) for accuracy in (0.5, 0.6, 0.1)]
+    runs = [listed(f"r{n}", seed=n, epochs=end, counts=n < 2) for n, end in enumerate(ends)]
+
+    def heading(runs: list[Listed]) -> str:
+        (row, *_) = arrange(runs, View(grouped=True))
+        return "".join(text for text, _ in run_lines.line(row, plan(60, [row]), {}))
+
+    assert "n=2 of 3" in heading(runs)
+    assert "55.0" in heading(runs)
+    assert "n=2 " in heading(runs[:2])
+    assert "of" not in heading(runs[:2])
+    assert heading(runs[2:]).split()[-2:] == ["–", "–"]
+
+
+@pytest.mark.parametrize("text", ["s10", "seed 10", "pgd-dom-re", "no memory", "cuda:0", "memory -queued"])
+def test_the_filter_knows_what_the_list_shows(text: str) -> None:
+    failed = Failed(cause="out-of-memory", reason="the device has too little memory")
+    one = listed("one", "failed", seed=10, failed=failed)
+    assert fits(one, text)
+    assert not fits(one, "zzz " + text)
+
+
+def test_the_sorted_title_is_whole_with_its_arrow_in_front() -> None:
+    columns = plan(60, [row(RUNS[0])])
+    titles = {sort: run_lines.titles(columns, sort, False) for sort in ("best", "last", "run", "progress")}
+    assert all(f"▼{sort}" in line for sort, line in titles.items())
+    assert len({len(line) for line in titles.values()}) == 1
+    assert "▲last" in run_lines.titles(columns, "last", True)
+
+
+def test_only_all_of_it_is_100_percent() -> None:
+    assert [words.share(part, 1000) for part in (0, 997, 999.9, 1000)] == ["0 %", "99 %", "99 %", "100 %"]
+
+
+def test_titles_of_groups_are_searched_where_they_are_shown() -> None:
+    one = listed("one", title="pgd-dom-re (quick), epsilon 4")
+    assert fits(one, "epsilon (quick)", grouped=True)
+    assert not fits(one, "epsilon")

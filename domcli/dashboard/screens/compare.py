@@ -99,7 +99,12 @@ class CompareScreen(Screen[None]):
         if self._result is not None:
             scroll = self.query_one("#compare-scroll")
             width = max(20, scroll.scrollable_content_region.width)
-            self.query_one("#compare-text", Static).update(written(self._result, width))
+            text = written(self._result, width)
+            self.query_one("#compare-text", Static).update(text)
+            wide = any(line.cell_length > width for line in text.split("\n"))
+            sides = Content.styled("   ← → more columns" if wide else "", "$warning")
+            title = Content.assemble(f" Comparison of {len(self._runs)} runs", sides)
+            self.query_one("#compare-title", Static).update(title)
 
 
 @dataclass(frozen=True)

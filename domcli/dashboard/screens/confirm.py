@@ -15,7 +15,8 @@ from textual.widgets import Button, Static
 
 MOST = 8
 """Runs that are named one by one."""
-DANGEROUS = ("kill", "delete")
+DANGEROUS = ("stop", "kill", "delete")
+"""What is only done if one goes to it: Cancel is chosen at first."""
 
 
 class Confirm(ModalScreen[bool]):

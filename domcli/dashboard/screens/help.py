@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -83,6 +84,14 @@ BADGES = (
     ("diverged", "the loss is not finite, or nothing is learned any more"),
 )
 KEY_WIDTH = 18
+WIDEST, FRAME = 96, 7
+"""Cells of the box, and of what stands around the text in it: edges, space and a scrollbar."""
+USUAL_PLACES = ("on the left", "in the middle", "on the right")
+PLACES = {
+    "-one": ("the list", "the charts: tab", "the detail: tab twice"),
+    "-two": ("on the left, above", "on the right", "on the left, below"),
+}
+"""Where the answers are with less room, by the class of the screen."""
 NAMES = {
     "↑": "up", "↓": "down", "←": "left", "→": "right", "esc": "escape", "/": "slash", "+": "plus", "−": "minus",
     ",": "comma", ".": "full_stop", "<": "less_than_sign", ">": "greater_than_sign",
@@ -100,7 +109,11 @@ class Help(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog help"):
-            yield Static(Content("\n").join(self._lines()))
+            yield Static()
+
+    def on_resize(self, event: events.Resize) -> None:
+        width = min(WIDEST, event.size.width) - FRAME
+        self.query_one(Static).update(Content("\n").join(self._lines(width)))
 
     def on_click(self, event: events.Click) -> None:
         key = event.style.meta.get("key")
@@ -108,25 +121,36 @@ class Help(ModalScreen[None]):
         if key is not None:
             self.app.call_later(self.app.simulate_key, key)
 
-    def _lines(self) -> list[Content]:
-        lines = [
-            Content.from_markup("[bold]Is everything running?[/] [$quiet]on the left[/]"),
-            Content.from_markup("[bold]Is it learning, and is it memorizing?[/] [$quiet]in the middle[/]"),
-            Content.from_markup("[bold]What exactly is this run?[/] [$quiet]on the right[/]"),
+    def _lines(self, width: int) -> list[Content]:
+        questions = ("Is everything running?", "Is it learning, and is it memorizing?", "What exactly is this run?")
+        main = self.app.screen_stack[0]
+        places = next((places for name, places in PLACES.items() if main.has_class(name)), USUAL_PLACES)
+        lines = [Content.assemble((q, "bold"), (f" {p}", "$quiet")) for q, p in zip(questions, places, strict=True)]
+        lines += [
             Content.styled("Keys can be clicked, too, here and in the last line of the screen.", "$quiet"),
             Content(""),
         ]
         for title, keys in KEYS:
             lines.append(Content.styled(title, "bold $primary"))
-            lines += [Content.assemble("  ", *_clickable(key), (what, "$quiet")) for key, what in keys]
+            for key, what in keys:
+                lines += _explained(Content.assemble(*_clickable(key)), what, width)
             lines.append(Content(""))
         lines.append(Content.styled("Signs", "bold $primary"))
         signs = [(f"  {words.SIGNS[state]} ", STATE_STYLES[state]) for state in words.ATTENTION]
         parts = [part for sign, state in zip(signs, words.ATTENTION, strict=True) for part in (sign, (state, "$quiet"))]
         lines += [Content.assemble(*parts), Content("")]
         lines.append(Content.styled("The overfitting watch", "bold $primary"))
-        lines += [Content.assemble((f"  {key:<{KEY_WIDTH}}", "bold"), (what, "$quiet")) for key, what in BADGES]
+        for key, what in BADGES:
+            lines += _explained(Content.styled(f"{key:<{KEY_WIDTH}}", "bold"), what, width)
         return lines
+
+
+def _explained(key: Content, what: str, width: int) -> Iterator[Content]:
+    """Yield the lines that explain a key, all of them beside it."""
+    first, *more = textwrap.wrap(what, max(20, width - KEY_WIDTH - 2))
+    yield Content.assemble("  ", key, (first, "$quiet"))
+    for line in more:
+        yield Content.styled(" " * (KEY_WIDTH + 2) + line, "$quiet")
 
 
 def _clickable(keys: str) -> Iterator[Content | tuple[str, Style]]:

@@ -94,7 +94,7 @@ class MainScreen(SteerActions, Screen[None]):
     def under_cursor(self) -> Listed | None:
         """The run under the cursor, or the first one of a heading."""
         row = self.query_one(RunsPanel).row if self.is_mounted else None
-        return row.runs[0] if row is not None else None
+        return row.runs[0] if row else None
 
     @property
     def marked(self) -> list[Listed]:
@@ -117,13 +117,16 @@ class MainScreen(SteerActions, Screen[None]):
         self.snapshot = message.snapshot
         names = {one.name for one in self.snapshot.runs}
         if not self.snapshot.unread:
-            self.marks = {name: colour for name, colour in self.marks.items() if name in names}
+            self.marks = {name: self.marks[name] for name in self.marks if name in names}
         self.query_one(HeaderLine).show(self.snapshot)
         self._show_runs()
         if self._go_to in names:
             self.query_one(RunList).go_to(str(self._go_to))
             self._go_to = None
-        self._show_chosen()
+        if self._resting is None:
+            self._follow()
+        else:
+            self._show_chosen()  # nothing is read of runs that the cursor passes by
         if not self._opening:
             self._opening = True
             self.call_after_refresh(self.run_worker, self._open_charts)
@@ -151,16 +154,26 @@ class MainScreen(SteerActions, Screen[None]):
     def _moved(self, message: RunList.Moved) -> None:
         message.stop()
         before, self._moved_at = self._moved_at, time.monotonic()
+        if self._moved_at - before < REST_SECONDS:
+            self._rest()
+            self._resting = self.set_timer(REST_SECONDS, self._follow)
+        else:
+            self._follow()
+
+    @on(RunsPanel.ViewChanged)
+    def _listed_otherwise(self, message: RunsPanel.ViewChanged) -> None:
+        message.stop()
+        self._follow()
+
+    def _rest(self) -> None:
+        """Forget that the cursor is passing by."""
         if self._resting is not None:
             self._resting.stop()
             self._resting = None
-        if self._moved_at - before < REST_SECONDS:
-            self._resting = self.set_timer(REST_SECONDS, self._show_wanted)
-        else:
-            self._show_wanted()
 
-    def _show_wanted(self) -> None:
-        """Show the row that the cursor has come to."""
+    def _follow(self) -> None:
+        """Have charts, detail and keys follow the list: all that changes rows, cursor or marks ends here."""
+        self._rest()
         self._want()
         self._show_chosen()
 
@@ -169,8 +182,7 @@ class MainScreen(SteerActions, Screen[None]):
         message.stop()
         self.marks = selection.toggled(self.marks, [one.name for one in message.row.runs])
         self._show_runs()
-        self._want()
-        self._show_chosen()
+        self._follow()
 
     @on(RunList.Opened)
     def _opened(self, message: RunList.Opened) -> None:
@@ -204,12 +216,13 @@ class MainScreen(SteerActions, Screen[None]):
         """Unmark all runs."""
         self.marks = {}
         self._show_runs()
-        self._want()
-        self._show_chosen()
+        self._follow()
 
     async def action_charts(self, action: str) -> None:
         """Do something with the charts, wherever the focus is."""
         if self._charts is not None:
+            if self._resting is not None and action.startswith("export"):
+                self._follow()  # what is written is to be of the run under the cursor
             await self.app.run_action(action, self._charts)
 
     async def action_tab(self, tab: Tab) -> None:
@@ -252,7 +265,7 @@ class MainScreen(SteerActions, Screen[None]):
         await self.query_one("#middle").mount(self._charts, before=0)
         if self.panel == "charts":
             self._go_to_panel("charts")
-        self._show_chosen()
+        self._follow()
         await asyncio.to_thread(charting.load_screens)
 
     def _colour(self, name: str) -> str:
@@ -271,8 +284,8 @@ class MainScreen(SteerActions, Screen[None]):
     def _want(self) -> None:
         """Have those runs read that are to be shown."""
         row, one = self.query_one(RunsPanel).row, self.under_cursor
-        names = {*selection.chosen(row, self.marks), *([one.name] if one is not None else [])}
-        cast("DomcliApp", self.app).want(Wanted(frozenset(names), one.name if one is not None else None))
+        names = {*selection.chosen(row, self.marks), *([one.name] if one else [])}
+        cast("DomcliApp", self.app).want(Wanted(frozenset(names), one.name if one else None))
 
     def _show_chosen(self) -> None:
         """Show what is known of the runs that are marked and of the one under the cursor."""

@@ -108,7 +108,7 @@ class NewRun(ModalScreen[Order | None]):
         """Close with what is to be started, if nothing stands in the way."""
         problems = self._problems()
         if problems:
-            self.notify(problems[0], severity="error", markup=False)
+            self.notify("\n".join(problems), severity="error", markup=False)
         else:
             self.dismiss(self.form.order())
 
@@ -214,7 +214,7 @@ class NewRun(ModalScreen[Order | None]):
         )
         problems = self._problems()
         own = self.form.problem(self._key)
-        text = own or (problems[0] if problems else "")
+        text = "\n".join([*([own] if own else []), *(one for one in problems if one != own)])
         self.query_one("#problem", Static).update(Content.styled(text, "$error"))
         command = self.form.order().command(self._shown_dir())
         self.query_one("#command", Static).update(Content.assemble(("$ ", "$primary"), command))

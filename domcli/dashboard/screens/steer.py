@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from textual.binding import Binding
 from textual.screen import Screen
+from textual.widgets import Input
 
 from domcli.dashboard.messages import Steered
 from domcli.dashboard.model import Listed, Snapshot
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 QUICK = "pgd-dom-re"
 """The preset that a first, quick run is of."""
+STEERING = ("new_run", "quick_run", "stop", "kill", "resume", "retry", "delete")
+"""Actions that change something."""
 AT_WORK = ("queued", "starting", "running")
 RESUMABLE = ("stopped", "failed", "lost")
 Verb = Literal["stop", "kill", "resume", "delete"]
@@ -84,7 +87,7 @@ class SteerActions(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """Tell whether an action makes sense now: only such keys work and are shown."""
-        if action in ("new_run", "quick_run", "stop", "kill", "resume", "retry", "delete") and not self.steerable:
+        if action in STEERING and not self.steerable:
             return False
         if not self.is_mounted:
             return True
@@ -98,10 +101,32 @@ class SteerActions(Screen[None]):
         if action == "retry":
             return any(one.run.status in ("failed", "lost") for one in self.snapshot.runs)
         if action == "compare":
-            return bool(self.marks) or len(runs) > 1
+            return len(self.marks or runs) > 1
         if action in ("copy_command", "copy_path", "full_log"):
             return self.under_cursor is not None
         return True
+
+    def why_not(self, key: str) -> str | None:
+        """Return why a key that steers runs does nothing now, None if it does or is no such key."""
+        bindings = [one for one in Binding.make_bindings(self.KEYS) if one.key == key]
+        if not bindings or isinstance(self.focused, Input) or self.check_action(bindings[0].action, ()):
+            return None
+        action, runs = bindings[0].action, self.targets
+        if action in STEERING and not self.steerable:
+            return "Runs can only be looked at here, not steered."
+        if action == "compare":
+            return "A comparison needs two runs or more: mark them with space."
+        if action == "retry":
+            return "No run has failed or was lost."
+        if not runs:
+            return "There is no run under the cursor."
+        which = runs[0].name if len(runs) == 1 else f"Of {len(runs)} runs, some"
+        if action == "delete":
+            return f"{which} {'is' if len(runs) == 1 else 'are'} at work: stop first, with p."
+        which = f"{runs[0].name} is {runs[0].run.status}" if len(runs) == 1 else f"None of {len(runs)} runs can"
+        if len(runs) > 1:
+            return f"{which} be {'resumed' if action == 'resume' else 'stopped'} now."
+        return f"{which}: there is nothing to {action}."
 
     def abilities(self) -> tuple[bool, ...]:
         """Return what can be done now."""
@@ -122,9 +147,9 @@ class SteerActions(Screen[None]):
         self._start(Order(QUICK, quick=True))
 
     def action_stop(self) -> None:
-        """Stop the runs that are at work, after asking if there are several."""
+        """Stop the runs that are at work, after asking."""
         found = [one for one in self.targets if can_stop(one.run)]
-        self._act("stop", found, ask=len(found) > 1)
+        self._act("stop", found, ask=True, what="A checkpoint is written first; r goes on from there.")
 
     def action_kill(self) -> None:
         """Kill the runs that are at work, after asking."""

@@ -145,6 +145,9 @@ class ChartView(Widget):
         """Return the chart as large as the frame allows; its title and legend will stand in the frame's upper edge."""
         if chart.stack is not None and not self._palette.shades:
             chart = replace(chart, stack=replace(chart.stack, solid=False))
+        if not self._palette.coloured:  # a line of one run looks like one of all, unless it says whose it is
+            marks = tuple(mark for mark in chart.marks if mark.label or isinstance(mark.colour, str))
+            chart = replace(chart, marks=marks)
         roomy = height >= ROOM_FOR_HEADER and width >= 24
         picture = draw(chart, width - 2, height - 1 if roomy else height - 2)
         if not (roomy and picture.plot.top):

@@ -132,15 +132,17 @@ class ChartActions(Widget):
     def _title(self) -> str:
         """Return the chart's title with what it is of, where that is one run or one setting."""
         title, runs = self.viewer.chart(self.chosen).title, self.viewer.runs
-        kind = next((kind.title for kind in self.viewer.kinds if kind.key == self.chosen), title)
         if len(runs) == 1:
-            return f"{kind} · {runs[0].run.directory.name}"
+            return f"{title} · {runs[0].run.directory.name}"
         groups = {one.group for one in runs}
-        return f"{title} · {groups.pop()}" if len(groups) == 1 and title == kind else title
+        return f"{title} · {groups.pop()}" if len(groups) == 1 and " · " not in title else title
 
     def _file_name(self) -> str:
-        names = [one.run.directory.name for one in self.viewer.runs]
-        return re.sub(r"[^\w.+=-]+", "-", f"{names[0]}-{self.chosen}" if len(names) == 1 else self.chosen)
+        """Return the run or the setting and the chart, with how many runs it is of if there are several."""
+        runs = self.viewer.runs
+        of = {one.run.directory.name for one in runs} if len(runs) == 1 else {one.group for one in runs}
+        parts = [*(of if len(of) == 1 else ()), self.chosen, *([f"{len(runs)}-runs"] if len(runs) > 1 else ())]
+        return "-".join(re.sub(r"[^\w.+=-]+", "-", part).strip("-") for part in parts)
 
     def on_chart_view_pointed(self, message: ChartView.Pointed) -> None:
         message.stop()

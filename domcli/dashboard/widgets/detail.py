@@ -145,11 +145,12 @@ class DetailPanel(Vertical):
         run = self._run
         if run is None or run.state.last is None:
             return False
-        now, best = headline_accuracy(run.state.last), headline_accuracy(run.state.best)
+        last, best = headline_accuracy(run.state.last), headline_accuracy(run.state.best)
         name = words.attack_name(run)
         at = f"best @ {run.state.best.epoch}" if run.state.best else "best"
-        gap = "" if now is None or best is None else f"{round(100 * (now - best), 1) + 0.0:.1f}"
-        self.query_one(Numbers).show((_percent(now), f"{name} now"), (_percent(best), at), (gap, "last − best"))
+        when = "now" if run.status == "running" else "last"
+        gap = "" if last is None or best is None else f"{round(100 * (best - last), 1) + 0.0:.1f}"
+        self.query_one(Numbers).show((_percent(last), f"{name} {when}"), (_percent(best), at), (gap, "best − last"))
         return True
 
 

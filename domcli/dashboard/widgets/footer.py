@@ -50,14 +50,19 @@ class KeyLine(Widget):
         key_style = plain + self._component("key")
         description_style = plain + self._component("description")
         segments: list[Segment] = []
-        for one in self._keys:
+        before, shown, after = self._parts()
+        if before:
+            segments.append(Segment("…".ljust(shown[0].start - self._first if shown else width), plain))
+        for one in shown:
             over = self._component("hover") if one is self._hover else Style()
             segments += [
                 Segment(one.display, key_style + over),
                 Segment(f" {one.description}", description_style + over),
                 Segment(" ", plain),
             ]
-        return Strip(segments).crop_extend(self._first, self._first + width, plain)
+        if after:
+            segments.append(Segment("…", plain))
+        return Strip(segments).crop_extend(0, width, plain)
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         one = self._at(event.x)
@@ -95,8 +100,16 @@ class KeyLine(Widget):
             self._scroll(0)
             self.refresh()
 
+    def _parts(self) -> tuple[bool, list[KeyShown], bool]:
+        """Return the keys that are seen whole, with room for a sign in place of those before and after them."""
+        width = self.size.width
+        before = self._first > 0
+        after = bool(self._keys) and self._keys[-1].end > self._first + width
+        low, high = self._first + 2 * before, self._first + width - 2 * after
+        return before, [one for one in self._keys if one.start >= low and one.end <= high], after
+
     def _at(self, x: int) -> KeyShown | None:
-        return next((one for one in self._keys if one.start <= x + self._first < one.end), None)
+        return next((one for one in self._parts()[1] if one.start <= x + self._first < one.end), None)
 
     def _point_at(self, one: KeyShown | None) -> None:
         if one is not self._hover:

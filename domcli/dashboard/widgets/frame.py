@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from itertools import product
 
 from domcli.charts import Chart, Picture, Span, Style, legend
 from domcli.charts.picture import printable, shortened
@@ -114,9 +115,11 @@ def trimmed(row: Row) -> Row:
 
 
 def lower_edge(notes: tuple[Note, ...], width: int, edge: Style) -> Row:
-    """Return the lower edge with as many values of each run in it as fit, or with none."""
-    for most in range(max((len(note.texts) for note in notes), default=0), 0, -1):
-        texts = ["  ".join(note.texts[:most]) for note in notes]
+    """Return the lower edge with as many values of each run in it as fit, named if there is room, or with none."""
+    named = tuple(note.named() for note in notes)
+    most_of_all = max((len(note.texts) for note in notes), default=0)
+    for most, shown in product(range(most_of_all, 0, -1), (named, notes)):
+        texts = ["  ".join(note.texts[:most]) for note in shown]
         used = sum(map(len, texts)) + 3 * (len(texts) - 1)
         if used <= width - 6:
             gaps = ["   "] * (len(texts) - 1) + [""]

@@ -29,13 +29,22 @@ def line(row: Row, columns: Sequence[Column], marks: Mapping[str, int]) -> list[
 
 
 def titles(columns: Sequence[Column], sort: SortKey, reverse: bool) -> str:
-    """Return the titles, with an arrow at the one that the rows are sorted by."""
-    parts = [" " * FRONT]
+    """Return the titles, with an arrow in front of the one that the rows are sorted by: it may take the gap there."""
+    line = " " * FRONT
     for column in columns:
-        title = f"{'▲' if reverse else '▼'}{column.title}" if column.sort == sort else column.title
-        title = title[: column.width]
-        parts.append((title.rjust if column.right else title.ljust)(column.width) + " ")
-    return "".join(parts)
+        title = column.title[: column.width]
+        title = title.rjust(column.width) if column.right else title.ljust(column.width)
+        if column.sort == sort:
+            blank = len(title) - len(title.lstrip())
+            title = f"{title[: blank - 1]}{arrow(reverse)}{title.lstrip()}" if blank and column.title else title
+            line = line if blank and column.title else f"{line[:-1]}{arrow(reverse)}"
+        line += f"{title} "
+    return line
+
+
+def arrow(reverse: bool) -> str:
+    """Return the sign of the direction in which rows are sorted."""
+    return "▲" if reverse else "▼"
 
 
 def sort_at(columns: Sequence[Column], x: int) -> SortKey | None:

@@ -17,7 +17,7 @@ from textual.strip import Strip
 
 from domcli.dashboard import list_columns
 from domcli.dashboard.list_columns import Column, Piece
-from domcli.dashboard.rows import Row, SortKey
+from domcli.dashboard.rows import GROUP, Row, SortKey
 from domcli.dashboard.widgets import run_lines
 from domcli.dashboard.widgets.run_lines import FRONT
 
@@ -30,7 +30,7 @@ SEVERITIES = ("critical", "warning", "notice")
 class RunList(ScrollView, can_focus=True):
     """A line for each row, under titles that sort. Rows are known by their keys: the cursor stays on its run.
 
-    Before it was moved for the first time it stays at the top.
+    While runs are still being read it stays at the top, unless it was moved.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -79,7 +79,7 @@ class RunList(ScrollView, can_focus=True):
         self._marks: Mapping[str, int] = {}
         self._sort: tuple[SortKey, bool] = ("state", False)
         self._cursor = 0
-        self._moved = False
+        self._settled = False
         self._hover = -1
         self._columns: list[Column] = []
         self._lines: list[list[Piece]] = []
@@ -91,18 +91,23 @@ class RunList(ScrollView, can_focus=True):
         """The row under the cursor."""
         return self.rows[self._cursor] if self._cursor < len(self.rows) else None
 
-    def show(self, rows: Sequence[Row], marks: Mapping[str, int], sort: SortKey, reverse: bool) -> None:
-        """Show these rows; `marks` are the colours of the marked runs by name. The cursor stays on its run."""
+    def show(
+        self, rows: Sequence[Row], marks: Mapping[str, int], sort: SortKey, reverse: bool, *, complete: bool = True
+    ) -> None:
+        """Show these rows; `marks` are the colours of the marked runs by name. The cursor stays on its run.
+
+        `complete` says whether all runs have been read: only then is the first row the one to stay on.
+        """
         before = self.row
-        places = {row.key: place for place, row in enumerate(rows)}
         shift = 0
-        if before is not None and self._moved:
-            place = places.get(before.key)
+        if before is not None and self._settled:
+            place = _place_of(before, rows)
             if place is None:
                 place = min(self._cursor, max(0, len(rows) - 1))
             else:
                 shift = place - self._cursor
             self._cursor = place
+        self._settled = self._settled or (complete and bool(rows))
         if self._sort != (sort, reverse):
             self.refresh()  # the titles say it
         self.rows, self._marks, self._sort = list(rows), marks, (sort, reverse)
@@ -206,7 +211,7 @@ class RunList(ScrollView, can_focus=True):
 
     def _go(self, place: int) -> None:
         place = max(0, min(place, len(self.rows) - 1))
-        self._moved = True
+        self._settled = True
         if place == self._cursor or not self.rows:
             return
         before, self._cursor = self._cursor, place
@@ -274,3 +279,10 @@ class RunList(ScrollView, can_focus=True):
 
     def _component(self, name: str) -> Style:
         return self.get_component_rich_style(f"run-list--{name}", partial=True)
+
+
+def _place_of(row: Row, rows: Sequence[Row]) -> int | None:
+    """Return where a row is now, else the first of a heading's runs, or the heading under which a run was folded."""
+    places = {one.key: place for place, one in enumerate(rows)}
+    keys = (row.key, *(one.name for one in row.runs), *(GROUP + one.group for one in row.runs))
+    return next((places[key] for key in keys if key in places), None)

@@ -14,6 +14,7 @@ from textual.widgets import Input, Static
 
 from domcli.dashboard.model import Listed
 from domcli.dashboard.rows import GROUP, SORT_KEYS, Row, View, arrange
+from domcli.dashboard.widgets.run_lines import arrow
 from domcli.dashboard.widgets.run_list import RunList
 
 WELCOME = Content.from_markup(
@@ -33,7 +34,10 @@ class RunsPanel(Vertical):
     """The list of runs with its filter."""
 
     class ViewChanged(Message):
-        """The runs are listed in another way."""
+        """The runs are listed in another way.
+
+        The list says so, too (RunList.Moved), but what it says while this panel deals with a message goes no farther.
+        """
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -42,6 +46,7 @@ class RunsPanel(Vertical):
         self._titles = ("", "")
         self._runs: Sequence[Listed] = ()
         self._marks: Mapping[str, int] = {}
+        self._complete = False
 
     def compose(self) -> ComposeResult:
         yield Input(placeholder="name, preset, state, seed; -word leaves out", id="filter", compact=True)
@@ -59,20 +64,20 @@ class RunsPanel(Vertical):
 
     def show(self, runs: Sequence[Listed], marks: Mapping[str, int], *, complete: bool) -> None:
         """Show the runs; with `complete`, that there are none is told, too."""
-        self._runs, self._marks = runs, marks
+        self._runs, self._marks, self._complete = runs, marks, complete
         rows = arrange(runs, self.view)
-        self.query_one(RunList).show(rows, marks, self.view.sort, self.view.reverse)
+        self.query_one(RunList).show(rows, marks, self.view.sort, self.view.reverse, complete=complete)
         welcome = self.query_one("#welcome", Static)
         welcome.display = complete and not rows
         self.query_one(RunList).display = not welcome.display
         if welcome.display:
             welcome.update(NOTHING_FITS if runs else WELCOME)
-        self._set_title(sum(not row.heading for row in rows) if not self.view.grouped else len(rows))
+        self._set_title(sum(len(row.runs) for row in rows if row.heading == self.view.grouped))
 
     def change(self, **changes: object) -> None:
         """List the runs in another way."""
         self.view = replace(self.view, **changes)  # type: ignore[arg-type]
-        self.show(self._runs, self._marks, complete=True)
+        self.show(self._runs, self._marks, complete=self._complete)
         self.post_message(self.ViewChanged())
 
     def start_filter(self) -> None:
@@ -121,8 +126,8 @@ class RunsPanel(Vertical):
         parts = ["Runs"]
         if self.view.filter.strip():
             parts.append(f"{shown} of {len(self._runs)}")
-        by = "" if self.view.sort == "state" and not self.view.reverse else f"by {self.view.sort}"
-        titles = (" ".join(parts), f"{by}{' reversed' if self.view.reverse else ''}")
+        usual = self.view.sort == "state" and not self.view.reverse
+        titles = (" ".join(parts), "" if usual else f"{arrow(self.view.reverse)} by {self.view.sort}")
         if titles != self._titles:  # setting a title draws the whole panel, whatever it is
             self._titles = titles
             self.border_title, self.border_subtitle = titles
