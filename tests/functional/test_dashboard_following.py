@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from conftest import CommandLine
 from dashboard_driver import Driver, drive
+from textual import events
 
 from domcli.dashboard.screens.help import Help
 from domcli.dashboard.widgets.charts import ChartGrid
@@ -53,6 +54,17 @@ async def by_filter(driver: Driver) -> None:
     await driver.type("fgsm")
     await driver.press("enter")
     await all_mean(driver, "fgsm-b")
+
+
+async def by_keys_that_come_at_once(driver: Driver) -> None:
+    for key in ("slash", *"fgsm", "enter"):
+        driver.app.post_message(events.Key(key, "/" if key == "slash" else key if len(key) == 1 else None))
+    await all_mean(driver, "fgsm-b")
+    assert driver.names == ["fgsm-b", "fgsm-a"]
+    await driver.press("slash")
+    await driver.type("-a")
+    assert driver.names == [name for name in driver.names if not name.endswith("-a")]
+    await driver.press("escape")
 
 
 async def by_filter_and_back(driver: Driver) -> None:
@@ -138,7 +150,8 @@ def finish(run: RunDirectory) -> None:
 @pytest.mark.usefixtures("runs")
 @pytest.mark.parametrize(
     "act",
-    [by_filter, by_filter_and_back, by_sorting, by_a_click_on_a_title, by_grouping_and_folding, by_deletion,
+    [by_filter, by_keys_that_come_at_once, by_filter_and_back,
+     by_sorting, by_a_click_on_a_title, by_grouping_and_folding, by_deletion,
      by_vanishing, by_unmarking, by_another_state],
 )  # fmt: skip
 def test_everything_is_about_the_run_under_the_cursor(act: Act) -> None:

@@ -47,7 +47,8 @@ class MainScreen(SteerActions, Screen[None]):
         Binding("question_mark", "help", "help", key_display="?", tooltip="Explain this screen"),
         Binding("q", "app.quit", "quit", tooltip="Leave; the runs go on"),
         *SteerActions.KEYS,
-        Binding("slash", "filter", "filter", key_display="/", tooltip="Filter the runs as you type"),
+        # Before the next key is given to anything: over a slow line several come at once.
+        Binding("slash", "filter", "filter", key_display="/", tooltip="Filter the runs as you type", priority=True),
         Binding("g", "group", "group", tooltip="Group the runs by setting, or list each"),
         Binding("o", "sort", "sort", tooltip="Sort by the next column"),
         Binding("m", "unmark", "unmark", show=False, tooltip="Unmark all runs"),
@@ -200,7 +201,8 @@ class MainScreen(SteerActions, Screen[None]):
 
     def action_filter(self) -> None:
         """Filter the runs."""
-        self._go_to_panel("runs")
+        self.panel = "runs"
+        self._show_panel()
         self.query_one(RunsPanel).start_filter()
 
     def action_group(self) -> None:

@@ -84,7 +84,7 @@ class RunsPanel(Vertical):
         """Let the user type what runs to list."""
         field = self.query_one("#filter", Input)
         field.display = True
-        field.focus()
+        self.screen.set_focus(field)
 
     def clear_filter(self) -> None:
         """List all runs again."""
