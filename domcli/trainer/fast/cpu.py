@@ -9,8 +9,6 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import os
-import tempfile
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -22,6 +20,7 @@ import torch.nn.functional as F
 
 from domcli.cachedir import cache_directory
 from domcli.devices import cpu_name
+from domcli.rundir import replace_text
 from domcli.trainer import device as devices
 from domcli.trainer.native import operations
 
@@ -121,7 +120,4 @@ def _remember(key: str, way: Way) -> None:
     """Keep the choice; where that is impossible, the next run measures again."""
     with suppress(OSError):
         _file().parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(dir=_file().parent, suffix=".json")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({**_all_remembered(), key: asdict(way)}, file, indent=1)
-        Path(aside).replace(_file())
+        replace_text(_file(), json.dumps({**_all_remembered(), key: asdict(way)}, indent=1), durable=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import logging
 from functools import cache
 from typing import Any
 
@@ -12,7 +11,6 @@ from torch import Tensor
 
 from domcli.trainer.native.build import Unavailable, load
 
-log = logging.getLogger(__name__)
 OWN = "domcli"
 CHANNELS = 32
 """Numbers of channels are multiples of it."""
