@@ -12,7 +12,7 @@ from domcli.trainer import device as devices
 from domcli.trainer.attacks import perturb
 from domcli.trainer.augment import crop_and_flip
 from domcli.trainer.native import operations
-from domcli.trainer.step import StepOutcome, loss_of, train_step
+from domcli.trainer.step import Network, StepOutcome, loss_of, train_step
 
 if TYPE_CHECKING:
     from domcli.trainer.evaluate import Attacks
@@ -22,15 +22,20 @@ if TYPE_CHECKING:
 class Engine:
     """Does the steps of a run as they are written."""
 
+    network: Network
+    """The run's classifier, or the same computed faster."""
+
     def __init__(self, training: Training) -> None:
         self._training = training
+        self.network = training.classifier
+        self.about_network: dict[str, str] = {}
 
     def describe(self) -> dict[str, str]:
         """Return what environment.json says of how steps are done."""
         kernels = {}
         if self._training.device.type == "cpu" and self._training.precision == torch.bfloat16:
             kernels["kernels"] = operations.describe()
-        return {"steps": "one operation at a time", **kernels}
+        return {"steps": "one operation at a time", **kernels, **self.about_network}
 
     def step(self, index: Tensor, lr: float, dom_active: bool) -> None:
         """Train on the patterns at `index`; every random number is drawn from the default generators."""
@@ -58,7 +63,7 @@ class Engine:
     def learn(self, images: Tensor, labels: Tensor, dom_active: bool) -> StepOutcome:
         """Leave the gradients of the step in the parameters (paper, Algorithm 1)."""
         self._training.optimizer.zero_grad()
-        return train_step(self._training.classifier, images, labels, self._training.plan, dom_active)
+        return train_step(self.network, images, labels, self._training.plan, dom_active)
 
     def finish(self, index: Tensor, lr: float | Tensor, outcome: StepOutcome) -> None:
         """Update the parameters, and note what the step saw."""
@@ -73,19 +78,18 @@ class Engine:
 
     def attacked_sums(self, pixels: Tensor, labels: Tensor, attacks: Attacks) -> Tensor:
         """See `measure`."""
-        classifier = self._training.classifier
-        rows = [_sums(classifier, pixels, labels)]
+        rows = [_sums(self.network, pixels, labels)]
         for attack in (attacks.pgd, attacks.one_step):
             if attack is None:
                 rows.append(torch.zeros_like(rows[0]))
             else:
-                perturbed = pixels + perturb(loss_of(classifier), pixels, labels, attack)
-                rows.append(_sums(classifier, perturbed, labels))
+                perturbed = pixels + perturb(loss_of(self.network), pixels, labels, attack)
+                rows.append(_sums(self.network, perturbed, labels))
         return torch.stack(rows)
 
 
 @torch.no_grad()
-def _sums(classifier: torch.nn.Module, pixels: Tensor, labels: Tensor) -> Tensor:
-    logits = classifier(pixels)
+def _sums(network: Network, pixels: Tensor, labels: Tensor) -> Tensor:
+    logits = network(pixels)
     loss = F.cross_entropy(logits, labels, reduction="sum").double()
     return torch.stack([loss, (logits.argmax(1) == labels).sum().double()])

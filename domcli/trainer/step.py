@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from domcli.settings import Settings
 from domcli.trainer.attacks import Attack, LossOf, perturb
 from domcli.trainer.augment import batch_augmentation
 from domcli.trainer.distraction import augment_iteratively, kept_patterns, patterns_to_augment, removal_loss
+
+Network = Callable[[Tensor], Tensor]
+"""Images (N x C x H x W, in [0, 1]) to float32 logits (N x classes): a classifier, or the same computed faster."""
 
 
 @dataclass(frozen=True)
@@ -55,34 +58,34 @@ class StepOutcome:
     augmented: Tensor
 
 
-def loss_of(classifier: nn.Module) -> LossOf:
+def loss_of(network: Network) -> LossOf:
     """Return the function from images and labels to the unreduced cross-entropy in nats, float32."""
-    return lambda images, labels: F.cross_entropy(classifier(images), labels, reduction="none")
+    return lambda images, labels: F.cross_entropy(network(images), labels, reduction="none")
 
 
-def train_step(classifier: nn.Module, images: Tensor, labels: Tensor, plan: Plan, dom_active: bool) -> StepOutcome:
+def train_step(network: Network, images: Tensor, labels: Tensor, plan: Plan, dom_active: bool) -> StepOutcome:
     """Do steps 3 to 6 on a batch of augmented images and leave the gradient of the update in the parameters.
 
-    `images` are float32 in [0, 1], B x C x H x W; `labels` int64, B. The classifier is in train mode throughout, so
+    `images` are float32 in [0, 1], B x C x H x W; `labels` int64, B. The network is in train mode throughout, so
     each forward pass moves the running statistics of batch norm. Natural training needs one pass where nothing was
     augmented: the loss that decides is then also the loss of the update.
     """
-    natural = judge(classifier, images, labels, with_graph=plan.attack is None)
+    natural = judge(network, images, labels, with_graph=plan.attack is None)
     chosen = patterns_to_augment(natural.losses.detach(), plan.threshold)
     if not dom_active or plan.distract is None or not chosen.any():
-        return update(classifier, images, labels, plan, dom_active, natural)
+        return update(network, images, labels, plan, dom_active, natural)
     natural = natural.detached()  # lets go of the graph before more passes are made
     images = augment_iteratively(
         images,
         labels,
         natural.losses,
-        loss_of(classifier),
+        loss_of(network),
         plan.distract,
         threshold=plan.threshold,
         iterations=plan.iterations,
         strength=plan.strength,
     )
-    return update(classifier, images, labels, plan, dom_active, natural, augmented=chosen)
+    return update(network, images, labels, plan, dom_active, natural, augmented=chosen)
 
 
 @dataclass(frozen=True)
@@ -97,16 +100,16 @@ class Judgement:
         return Judgement(self.losses.detach(), self.correct)
 
 
-def judge(classifier: nn.Module, images: Tensor, labels: Tensor, *, with_graph: bool) -> Judgement:
-    """Return what the classifier makes of images; `with_graph`: ready for a backward pass."""
+def judge(network: Network, images: Tensor, labels: Tensor, *, with_graph: bool) -> Judgement:
+    """Return what the network makes of images; `with_graph`: ready for a backward pass."""
     with torch.set_grad_enabled(with_graph):
-        logits = classifier(images)
+        logits = network(images)
         losses = F.cross_entropy(logits, labels, reduction="none")
     return Judgement(losses, logits.detach().argmax(1) == labels)
 
 
 def update(
-    classifier: nn.Module,
+    network: Network,
     images: Tensor,
     labels: Tensor,
     plan: Plan,
@@ -121,9 +124,9 @@ def update(
     nobody = torch.zeros_like(natural.correct)
     natural_loss = natural.losses.detach()
     if plan.attack is not None:
-        images = images + perturb(loss_of(classifier), images, labels, plan.attack)
+        images = images + perturb(loss_of(network), images, labels, plan.attack)
     fresh = plan.attack is not None or augmented is not None
-    judged = judge(classifier, images, labels, with_graph=True) if fresh else natural
+    judged = judge(network, images, labels, with_graph=True) if fresh else natural
     kept = kept_patterns(natural_loss, plan.threshold)
     removing = plan.removes and dom_active
     loss = removal_loss(judged.losses, kept) if removing else judged.losses.mean()

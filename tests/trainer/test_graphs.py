@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from test_engines import BATCH, IMAGES, PRESETS, fresh, losses_of
 
 from domcli.trainer import seeding
 from domcli.trainer.engine import Engine
-from domcli.trainer.fast import engine_for
+from domcli.trainer.fast import cuda, engine_for, settle
+from domcli.trainer.fast.compiled import CompiledNetwork
 from domcli.trainer.fast.graphs import record
 from domcli.trainer.fast.recorded import RecordingEngine
 from domcli.trainer.seeding import Purpose
@@ -61,6 +63,29 @@ def test_all_presets_are_recorded_and_train(preset: str) -> None:
     assert engine.describe() == {"steps": "CUDA graphs"}
     assert seen.isfinite().all()
     assert (seen[:, 6] + seen[:, 7]).sum() > 0
+
+
+@pytest.mark.parametrize("preset", REMOVING)
+def test_compiled_steps_have_the_losses_of_plain_ones(preset: str) -> None:
+    plain, compiled = on_gpu(preset), on_gpu(preset)
+    engine = RecordingEngine(compiled, record)
+    engine.network = CompiledNetwork(compiled.classifier, [BATCH])
+    expected, found = torch.tensor(losses_of(plain, Engine(plain))), torch.tensor(losses_of(compiled, engine))
+    # Up to the first update that PGD's signs have let differ, it is rounding alone.
+    torch.testing.assert_close(found[:10], expected[:10], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found[:, [1, 3]], expected[:, [1, 3]], rtol=0.1, atol=0.1)
+
+
+def test_a_long_run_is_settled_and_trains(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(cuda, "LONG", 0.0)
+    training = on_gpu("pgd-dom-augmix")
+    before = state_of(training)
+    settle(training, {})
+    assert all(torch.equal(one, other) for one, other in zip(before, state_of(training), strict=True))
+    assert training.engine.describe()["network"] in ("compiled", "as written")
+    assert "Error" not in training.engine.describe().get("not_compiled", "")
+    assert torch.tensor(losses_of(training, training.engine)).isfinite().all()
 
 
 def test_recording_leaves_everything_as_it_was() -> None:

@@ -15,10 +15,19 @@ PLAIN = "DOMCLI_PLAIN"
 """With this environment variable set, steps are done one operation at a time: to compare, and to look for bugs."""
 
 
-def settle(training: Training, known: dict[str, object]) -> None:
-    """Choose how this process computes, where there is a choice; `known` is environment.json as it stands."""
+def settle(training: Training, known: dict[str, object], images: tuple[int, int] | None = None) -> None:
+    """Choose how this process computes, where there is a choice; `known` is environment.json as it stands.
+
+    `images` are those trained and tested on in an epoch, if it is not this data set for which to choose.
+    """
     work = _work(training)
     devices.limit_threads(work)
+    if training.device.type == "cuda" and not os.environ.get(PLAIN):
+        from domcli.trainer.fast import cuda
+        from domcli.trainer.fast.graphs import record
+
+        dataset = training.dataset
+        cuda.settle(training, known, images or (len(dataset.train.labels), len(dataset.test.labels)), record)
     if training.device.type != "cpu" or work < devices.SINGLE_THREAD_WORK:
         return
     from domcli.trainer.fast import cpu

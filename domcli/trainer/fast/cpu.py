@@ -7,27 +7,24 @@ differently, and a resumed run keeps those it had.
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 
-from domcli.cachedir import cache_directory
 from domcli.devices import cpu_name
-from domcli.rundir import replace_text
 from domcli.trainer import device as devices
+from domcli.trainer.fast.remembered import recall, remember
 from domcli.trainer.native import operations
 
 if TYPE_CHECKING:
     from domcli.trainer.state import Training
 
 log = logging.getLogger(__name__)
+FILE = "cpu.json"
 PASSES = 3
 """Timed forward and backward passes of each way; the fastest counts."""
 CLEARLY = 0.9
@@ -65,7 +62,7 @@ def settle(training: Training, known: dict[str, object]) -> None:
     way = _remembered(key)
     if way not in ways:
         way = _fastest(training, ways)
-        _remember(key, way)
+        remember(FILE, key, asdict(way))
     way.take()
 
 
@@ -99,25 +96,6 @@ def _key(training: Training, threads: int) -> str:
     return " | ".join(map(str, parts))
 
 
-def _file() -> Path:
-    return cache_directory() / "cpu.json"
-
-
-def _all_remembered() -> dict[str, object]:
-    with suppress(OSError, ValueError):
-        found = json.loads(_file().read_text(encoding="utf-8"))
-        if isinstance(found, dict):
-            return found
-    return {}
-
-
 def _remembered(key: str) -> Way | None:
-    found = _all_remembered().get(key)
+    found = recall(FILE, key)
     return Way(**found) if isinstance(found, dict) and set(found) == {"threads", "kernels"} else None
-
-
-def _remember(key: str, way: Way) -> None:
-    """Keep the choice; where that is impossible, the next run measures again."""
-    with suppress(OSError):
-        _file().parent.mkdir(parents=True, exist_ok=True)
-        replace_text(_file(), json.dumps({**_all_remembered(), key: asdict(way)}, indent=1), durable=False)

@@ -50,7 +50,7 @@ class RecordingEngine(Engine):
         """Return what environment.json says of how steps are done."""
         if self._problem is not None:
             return {**super().describe(), "no_graphs": self._problem}
-        return {"steps": "CUDA graphs"}
+        return {"steps": "CUDA graphs", **self.about_network}
 
     def step(self, index: Tensor, lr: float, dom_active: bool) -> None:
         """Train on the patterns at `index` (see Engine)."""
@@ -130,14 +130,13 @@ class RecordingEngine(Engine):
     @torch.no_grad()
     def _judged(self, images: Tensor, labels: Tensor) -> Outputs:
         with self.arithmetic():
-            judged = judge(self._training.classifier, images, labels, with_graph=False)
+            judged = judge(self.network, images, labels, with_graph=False)
         return judged.losses, judged.correct
 
     @torch.no_grad()
     def _subset_losses(self, images: Tensor, labels: Tensor, subset: Tensor) -> Outputs:
-        classifier = self._training.classifier
-        with self.arithmetic(), classifier.statistics_of(subset):
-            return (loss_of(classifier)(images, labels),)
+        with self.arithmetic(), self._training.classifier.statistics_of(subset):
+            return (loss_of(self.network)(images, labels),)
 
     def _updated(
         self,
@@ -154,7 +153,7 @@ class RecordingEngine(Engine):
         before = [buffer.clone() for buffer in training.classifier.buffers()]
         with self.arithmetic():
             natural = Judgement(losses, correct)
-            outcome = update(training.classifier, images, labels, training.plan, True, natural, augmented=chosen)
+            outcome = update(self.network, images, labels, training.plan, True, natural, augmented=chosen)
         if training.plan.attack is None:
             # Where nothing was augmented this pass repeats the natural one, which has moved the statistics already.
             for buffer, old in zip(training.classifier.buffers(), before, strict=True):

@@ -12,8 +12,12 @@ from domcli.trainer.native import operations
 class BatchNormReLU(nn.BatchNorm2d):
     """max(0, batch norm(x)); the parameters and running statistics are those of nn.BatchNorm2d."""
 
-    subset: Tensor | None = None
+    subset: Tensor | None
     """The images (N booleans) of which the statistics are taken; None: of all."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.subset = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return what nn.BatchNorm2d and a ReLU make of N x C x H x W, up to rounding."""

@@ -1,0 +1,237 @@
+"""Whether a GPU computes the network as it is written, or compiled: measured for long runs, and remembered.
+
+Compiling takes a minute or more at the first time on a machine, so a run that would be over soon is not worth it. Both
+ways only round differently, and a resumed run keeps the one it had.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from domcli.trainer import device as devices
+from domcli.trainer.attacks import input_gradient
+from domcli.trainer.evaluate import BATCH, Attacks
+from domcli.trainer.fast.compiled import CompiledNetwork
+from domcli.trainer.fast.recorded import Function, Outputs, Recorder
+from domcli.trainer.fast.remembered import recall, remember
+from domcli.trainer.step import Network, judge, loss_of
+from domcli.trainer.stop import StopRequested
+
+if TYPE_CHECKING:
+    from domcli.trainer.state import Training
+
+log = logging.getLogger(__name__)
+FILE = "cuda.json"
+COMPILED, WRITTEN = "compiled", "as written"
+BACKEND = "inductor"
+LONG = 600.0
+"""A run that takes fewer seconds than this as it is written is not compiled for."""
+CLEARLY = 0.95
+"""The compiled network must take less than this share of the written one's time."""
+TURNS, REPLAYS = 3, 10
+"""Measurements of each way, the fastest of which counts, and how often each repeats a pass."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of a forward and backward pass over a training batch: for the images, or for the parameters."""
+
+    attack: float
+    update: float
+
+    def of(self, work: Pace) -> float:
+        """Return the seconds of so many passes of each kind."""
+        return self.attack * work.attack + self.update * work.update
+
+
+def settle(training: Training, known: dict[str, object], images: tuple[int, int], recorder: Recorder) -> None:
+    """Have the run's engine compute the network in the faster way, and tell which and why.
+
+    `known` is environment.json of a run that goes on, else empty; `images` are those trained and tested on in an epoch.
+    """
+    engine, network, why = training.engine, None, None
+    with _as_before(training):
+        before = known.get("network")
+        if before is None:
+            network, why = _faster(training, passes_of(training, images), recorder)
+        elif before == COMPILED:
+            network, why = _tried(training)
+    if network is not None:
+        engine.network = network
+    engine.about_network = {"network": WRITTEN if network is None else COMPILED}
+    if why is not None:
+        engine.about_network["not_compiled"] = why
+        log.info("the network is computed as written: %s", why)
+
+
+def passes_of(training: Training, images: tuple[int, int]) -> Pace:
+    """Return how many passes of each kind a whole run takes, in training batches."""
+    settings = training.settings
+    size, attack, test = settings.train.batch_size, training.plan.attack, Attacks.on_test_set(settings)
+    steps = settings.train.epochs * images[0] / size
+    tested = settings.train.epochs / settings.evaluation.every * images[1] / size
+    in_tests = sum(one.steps * one.restarts for one in (test.pgd, test.one_step) if one is not None)
+    in_steps = 0 if attack is None else attack.steps * attack.restarts
+    return Pace(attack=steps * in_steps + tested * in_tests, update=steps)
+
+
+def _faster(training: Training, work: Pace, recorder: Recorder) -> tuple[CompiledNetwork | None, str | None]:
+    """Return the compiled network if it is clearly faster, else why not."""
+    key = _key(training)
+    written, compiled = _remembered(key)
+    if written is None:
+        (written,) = _measured(training, [training.classifier], recorder)
+        _remember(key, written, None)
+    if written.of(work) < LONG:
+        return None, f"the run takes about {written.of(work):.0f} s, too short to compile for it"
+    if compiled is not None and not _pays(written, compiled, work):
+        return None, _no_gain(written, compiled, work)
+    network, why = _tried(training)
+    if network is None or compiled is not None:
+        return network, why
+    try:
+        written, compiled = _measured(training, [training.classifier, network], recorder)
+    except RuntimeError as error:  # a network that cannot be recorded as a graph would slow the run down
+        return None, _sentence(error)
+    _remember(key, written, compiled)
+    return (network, None) if _pays(written, compiled, work) else (None, _no_gain(written, compiled, work))
+
+
+def _pays(written: Pace, compiled: Pace, work: Pace) -> bool:
+    return compiled.of(work) < CLEARLY * written.of(work)
+
+
+def _no_gain(written: Pace, compiled: Pace, work: Pace) -> str:
+    return f"compiled it takes {compiled.of(work) / written.of(work):.2f} times as long"
+
+
+def _tried(training: Training) -> tuple[CompiledNetwork | None, str | None]:
+    """Compile every trace that the run needs; return the network, or why that is impossible."""
+    log.info("compiling the network, a minute or more at the first time on this machine")
+    began = time.monotonic()
+    test = len(training.dataset.test.labels)
+    sizes = (training.settings.train.batch_size, min(BATCH[training.device.type], test))
+    try:
+        network = CompiledNetwork(training.classifier, sizes, BACKEND)
+        _trace(training, network, sizes)
+    except StopRequested:
+        raise
+    except Exception as error:  # whatever the compiler stumbles over, the run goes on without it
+        log.info("the network cannot be compiled", exc_info=True)
+        return None, _sentence(error)
+    log.info("compiled in %.0f s", time.monotonic() - began)
+    return network, None
+
+
+def _trace(training: Training, network: Network, sizes: tuple[int, int]) -> None:
+    """Do each kind of pass once that the run will do."""
+    attack, update = _passes(training, network)
+    update(*_batch(training, sizes[0]))
+    if training.plan.attack is not None:
+        attack(*_batch(training, sizes[0]))
+        _judge(training, network, sizes[0])
+    if training.plan.distract is not None:
+        some = torch.arange(sizes[0], device=training.device) % 2 == 0
+        with training.classifier.statistics_of(some):
+            _judge(training, network, sizes[0])
+    training.classifier.eval()
+    try:
+        _judge(training, network, sizes[1])
+        if Attacks.on_test_set(training.settings).pgd is not None:
+            attack(*_batch(training, sizes[1]))
+    finally:
+        training.classifier.train()
+
+
+def _passes(training: Training, network: Network) -> tuple[Function, Function]:
+    """Return a pass for the gradients of images, and one for those of the parameters."""
+    arithmetic = training.engine.arithmetic
+
+    def attack(images: Tensor, labels: Tensor) -> Outputs:
+        with arithmetic():
+            return (input_gradient(loss_of(network), images, labels),)
+
+    def update(images: Tensor, labels: Tensor) -> Outputs:
+        training.optimizer.zero_grad()
+        with arithmetic():
+            judge(network, images, labels, with_graph=True).losses.mean().backward()  # type: ignore[no-untyped-call]
+        return ()
+
+    return attack, update
+
+
+def _judge(training: Training, network: Network, size: int) -> None:
+    with training.engine.arithmetic():
+        judge(network, *_batch(training, size), with_graph=False)
+
+
+def _batch(training: Training, size: int) -> tuple[Tensor, Tensor]:
+    """Return grey images with labels, as many as wanted."""
+    shape = (size, *training.dataset.train.images.shape[1:])
+    images = torch.full(shape, 0.5, device=training.device).contiguous(memory_format=torch.channels_last)
+    return images, torch.zeros(size, dtype=torch.int64, device=training.device)
+
+
+def _measured(training: Training, networks: Sequence[Network], recorder: Recorder) -> list[Pace]:
+    """Return the pace of each network, measured in turns."""
+    batch = _batch(training, training.settings.train.batch_size)
+    buffers = list(training.classifier.buffers())
+    ways = [[recorder(one, batch, buffers) for one in _passes(training, network)] for network in networks]
+    turns = [[[_seconds(one, batch) for one in way] for way in ways] for _ in range(TURNS)]
+    return [Pace(*(min(turn[way][kind] for turn in turns) for kind in range(2))) for way in range(len(ways))]
+
+
+def _seconds(function: Function, batch: Sequence[Tensor]) -> float:
+    devices.wait_for(batch[0].device)
+    began = time.perf_counter()
+    for _ in range(REPLAYS):
+        function(*batch)
+    devices.wait_for(batch[0].device)
+    return (time.perf_counter() - began) / REPLAYS
+
+
+@contextmanager
+def _as_before(training: Training) -> Iterator[None]:
+    """Put the running statistics back, and forget the gradients, whatever happens."""
+    buffers = list(training.classifier.buffers())
+    values = [buffer.clone() for buffer in buffers]
+    try:
+        yield
+    finally:
+        training.optimizer.zero_grad()
+        with torch.no_grad():
+            for buffer, value in zip(buffers, values, strict=True):
+                buffer.copy_(value)
+
+
+def _key(training: Training) -> str:
+    model, images = training.settings.model, training.dataset.train.images
+    batch, precision = training.settings.train.batch_size, str(training.precision)
+    name = devices.name(training.device)
+    parts = (name, torch.__version__, model.name, model.width, tuple(images.shape[1:]), batch, precision)
+    return " | ".join(map(str, parts))
+
+
+def _remembered(key: str) -> tuple[Pace | None, Pace | None]:
+    found = recall(FILE, key)
+    paces = [found.get(way) if isinstance(found, dict) else None for way in (WRITTEN, COMPILED)]
+    written, compiled = (Pace(*pace) if isinstance(pace, list) and len(pace) == 2 else None for pace in paces)
+    return written, compiled
+
+
+def _remember(key: str, written: Pace, compiled: Pace | None) -> None:
+    paces = {WRITTEN: written, COMPILED: compiled}
+    remember(FILE, key, {way: [pace.attack, pace.update] for way, pace in paces.items() if pace is not None})
+
+
+def _sentence(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
