@@ -11,13 +11,6 @@
 
 using bf16 = uint16_t;
 
-inline bf16 round_to_bf16(float value) {
-    uint32_t bits;
-    __builtin_memcpy(&bits, &value, 4);
-    if ((bits & 0x7fffffff) > 0x7f800000) return 0x7fc0;  // NaN stays NaN
-    return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-}
-
 // 32 float32 to bfloat16, rounded to nearest even.
 inline __m512i to_bf16(const float* from) {
     return (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + 16), _mm512_loadu_ps(from));

@@ -222,6 +222,24 @@ void reduce(const Shape& s, const float* sums, int threads, float* to) {
 
 }  // namespace
 
+// A tile of a packed weight, 16 pairs x 16 x 2, from 16 columns of 32 values, `apart` from each other.
+static void pack_columns(const float* from, size_t apart, bf16* tile) {
+    __m512i pairs[SIDE];
+    for (int column = 0; column < SIDE; column++) pairs[column] = to_bf16(from + column * apart);
+    transpose(pairs);
+    for (int pair = 0; pair < SIDE; pair++) _mm512_storeu_si512(tile + pair * BLOCK, pairs[pair]);
+}
+
+// The same from 32 rows of 16 values.
+static void pack_rows(const float* from, size_t apart, bf16* tile) {
+    for (int pair = 0; pair < SIDE; pair++) {
+        const float* rows = from + 2 * pair * apart;
+        __m512i both = (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(rows + apart), _mm512_loadu_ps(rows)), low, high;
+        interleave(both, _mm512_castsi256_si512(_mm512_extracti64x4_epi64(both, 1)), low, high);
+        _mm512_storeu_si512(tile + pair * BLOCK, low);
+    }
+}
+
 extern "C" {
 
 // Put a weight, float32, C' x k x k x C in memory, in the order of right operands: block of 16 channels kept x tap x
@@ -235,9 +253,7 @@ void domcli_pack_weight(const float* weight, bf16* packed, int outputs, int inpu
             for (int depth = 0; depth < summed; depth += BLOCK) {
                 bf16* tile = packed + (((size_t)block * taps + tap) * summed + depth) * SIDE;
                 const float* from = weight + (size_t)tap * inputs + depth * down + block * SIDE * across;
-                for (int k = 0; k < BLOCK; k++)
-                    for (int column = 0; column < SIDE; column++)
-                        tile[(k / 2 * SIDE + column) * 2 + k % 2] = round_to_bf16(from[k * down + column * across]);
+                (backward ? pack_rows : pack_columns)(from, backward ? down : across, tile);
             }
 }
 
