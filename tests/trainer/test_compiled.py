@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from domcli.trainer.fast.compiled import CompiledNetwork, frozen_twin
+from domcli.trainer.fast.compiled import CompiledNetwork
 from domcli.trainer.models import Classifier
 from domcli.trainer.models.preactresnet import PreActResNet
 
@@ -95,13 +95,3 @@ def test_only_the_sizes_named_are_compiled_for_and_each_kind_of_pass_once() -> N
     assert traces() - before == 4
     assert network(images(SIZE - 1)).shape == (SIZE - 1, 5)
     assert traces() - before == 4
-
-
-def test_a_twin_shares_all_memory_and_asks_for_no_gradients() -> None:
-    original = classifier()
-    twin = frozen_twin(original)
-    shared = [*original.parameters(), *original.buffers()], [*twin.parameters(), *twin.buffers()]
-    for one, other in zip(*shared, strict=True):
-        assert one.data_ptr() == other.data_ptr()
-        assert not other.requires_grad
-    assert all(parameter.requires_grad for parameter in original.parameters())

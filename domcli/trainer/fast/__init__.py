@@ -22,20 +22,27 @@ def settle(training: Training, known: dict[str, object], images: tuple[int, int]
     """
     work = _work(training)
     devices.limit_threads(work)
-    if training.device.type == "cuda" and not os.environ.get(PLAIN):
+    plain = bool(os.environ.get(PLAIN))
+    if training.device.type == "cpu":
+        _settle_cpu(training, known, plain=plain, choose=work >= devices.SINGLE_THREAD_WORK)
+    elif not plain:
         from domcli.trainer.fast import cuda
         from domcli.trainer.fast.graphs import record
 
         dataset = training.dataset
         cuda.settle(training, known, images or (len(dataset.train.labels), len(dataset.test.labels)), record)
-    if training.device.type != "cpu" or work < devices.SINGLE_THREAD_WORK:
-        return
+
+
+def _settle_cpu(training: Training, known: dict[str, object], *, plain: bool, choose: bool) -> None:
     from domcli.trainer.fast import cpu
+    from domcli.trainer.fast.twin import Twins
     from domcli.trainer.native import operations
 
-    if os.environ.get(PLAIN):
+    if plain:
         operations.use(False)
-    else:
+        return
+    training.engine.network = Twins(training.classifier)
+    if choose:
         cpu.settle(training, known)
 
 

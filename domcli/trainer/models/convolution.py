@@ -24,14 +24,14 @@ class Conv2d(nn.Conv2d):
 
     def __init__(self, in_channels: int, channels: int, kernel: int, stride: int = 1) -> None:
         super().__init__(in_channels, channels, kernel, stride=stride, padding=kernel // 2, bias=False)
-        self._packed = operations.PackedWeight()
+        self.packed = operations.PackedWeight()
         self._matrix: Tensor | None = None
         self._matrix_is_for: tuple[int, bool] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return N x C' x H' x W' from N x C x H x W."""
         if operations.in_use(x) and operations.can_convolve(x, self.weight, self.stride[0]):
-            out: Tensor = operations.Convolution.apply(x, self.weight, self._packed, self.stride[0])
+            out: Tensor = operations.Convolution.apply(x, self.weight, self.packed, self.stride[0])
             return out
         if not self._pays_off(x):
             return super().forward(x)
