@@ -15,6 +15,9 @@ ENVIRONMENT = (
     *("imported_from", "official_version"),
 )
 
+SHORTEST_STAGE = 0.05
+"""Seconds of a stage of the start that is shown."""
+
 
 def show(run: options.RunName, runs_dir: options.RunsDir = None, as_json: options.Json = False) -> None:
     """Show a run: what was set, where it ran, its epochs, best and last, checkpoints."""
@@ -96,8 +99,20 @@ def _environment(run: Run) -> list[str]:
         lines.append(f"device: {started.device_name}; precision: {started.precision}")
     elif started is not None:
         lines.append(f"device: {started.device} ({started.device_name}), {started.precision}")
+    lines += _start(known.get("startup"))
     remarks = known.get("import_remarks")
     return [*lines, *(f"note: {remark}" for remark in (remarks if isinstance(remarks, list) else ()))]
+
+
+def _start(startup: object) -> list[str]:
+    """Return a line on how long the last start took, as its trainer noted it; stages of no length are left out."""
+    seconds = startup.get("seconds") if isinstance(startup, dict) else None
+    if not isinstance(seconds, dict) or not all(isinstance(value, int | float) for value in seconds.values()):
+        return []
+    total = seconds.get("total")
+    stages = {stage: value for stage, value in seconds.items() if stage != "total" and value >= SHORTEST_STAGE}
+    parts = ", ".join(f"{stage.replace('_', ' ')} {value:.1f}" for stage, value in stages.items())
+    return [] if total is None else [f"start: {total:.1f} s until the first step was done{parts and f' ({parts})'}"]
 
 
 def _epochs(run: Run) -> list[str]:

@@ -21,6 +21,7 @@ from domcli.trainer.memorization import LossArchive
 from domcli.trainer.report import ProgressReporter, refuse_divergence
 from domcli.trainer.schedule import dom_is_active, fractional_epoch, learning_rate, warmup_ends_with
 from domcli.trainer.seeding import Purpose
+from domcli.trainer.startup import Startup
 from domcli.trainer.state import Training
 from domcli.trainer.stop import StopFlag, StopRequested
 
@@ -34,16 +35,18 @@ def train(
     writer: EventWriter,
     stop: StopFlag,
     shown_as: str | None = None,
+    startup: Startup | None = None,
 ) -> None:
     """Train a run from where it stands to its end, or until it is asked to stop.
 
     `shown_as` is what a GPU is called outside of this process, which may see no other.
     Raises the DomcliError that says why it cannot start or go on; StopRequested after a stop, with everything saved.
     """
-    training = set_up(run, settings, device_name, stop)
+    startup = startup or Startup()
+    training = set_up(run, settings, device_name, stop, startup)
     archive = _archive(run, training)
     writer.write(_started(training, shown_as))
-    reporter = ProgressReporter(training, writer)
+    reporter = ProgressReporter(training, writer, lambda: _tell_startup(run, startup))
     engine = _tell_engine(run, training, {})
     try:
         while training.epoch < settings.train.epochs:
@@ -64,21 +67,31 @@ def train(
     writer.write(Finished(seconds=training.seconds))
 
 
-def set_up(run: RunDirectory, settings: Settings, device_name: str, stop: StopFlag) -> Training:
+def set_up(run: RunDirectory, settings: Settings, device_name: str, stop: StopFlag, startup: Startup) -> Training:
     """Return the run's state: fresh, or as its last checkpoint left it."""
     device = devices.select_device(device_name)
     devices.prepare(device)
     log.info("device %s (%s)", device, devices.name(device))
+    startup.done("device")
     with stop.at_once():
         dataset = data.load(settings.data, device)
+    startup.done("data")
     training = Training.fresh(settings, dataset, device)
     settle(training, run.read_environment())
     if run.checkpoint("last").exists():
         checkpoint.restore_last(run, training)
         log.info("resuming after %d epochs and %d steps", training.epoch, training.step)
     run.update_environment({**devices.describe(device), "precision": _precision_name(training)})
-
+    startup.done("network")
     return training
+
+
+def _tell_startup(run: RunDirectory, startup: Startup) -> None:
+    """Have environment.json say how long this start took, now that the first step is done."""
+    startup.done("first_step")
+    launched = run.read_process()
+    if launched is not None:
+        run.update_environment(startup.describe(launched.launched))
 
 
 def _tell_engine(run: RunDirectory, training: Training, told: dict[str, str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Literal
 
 from domcli.errors import NonFiniteLossError
@@ -20,12 +21,15 @@ INTERVAL = 0.3
 class ProgressReporter:
     """Writes how far the current phase of the current epoch is."""
 
-    def __init__(self, training: Training, writer: EventWriter) -> None:
+    def __init__(
+        self, training: Training, writer: EventWriter, after_first_step: Callable[[], None] | None = None
+    ) -> None:
         self._training = training
         self._writer = writer
         self._phase: Literal["train", "test", "attack-train"] = "train"
         self._began = self._next = 0.0
         self._first_step = 0
+        self._after_first_step = after_first_step
 
     def begin(self, phase: Literal["train", "test", "attack-train"]) -> None:
         """Start the clock of a phase."""
@@ -36,6 +40,9 @@ class ProgressReporter:
 
     def after_step(self) -> None:
         """Write an event if one is due and the device's sums have arrived. Raises NonFiniteLossError."""
+        if self._after_first_step is not None:
+            self._after_first_step()
+            self._after_first_step = None
         now = time.monotonic()
         if now < self._next:
             return

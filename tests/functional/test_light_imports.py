@@ -42,6 +42,14 @@ def test_help_and_presets_load_no_models(tmp_path, arguments):
     assert modules.isdisjoint({*HEAVY, "msgspec", "rich.console"})
 
 
+@pytest.mark.parametrize("options", [(), ("--jobs-per-gpu", "2")])
+def test_queueing_a_run_loads_no_torch(tmp_path, options):
+    arguments = ("run", "natural-dom-re", "--quick", "--device", "cpu", "--dry-run", "--json", *options)
+    modules, out = loaded(tmp_path, *arguments)
+    assert json.loads(out)["slots"] == (2 if options else 1)
+    assert modules.isdisjoint({"torch", "torchvision", "textual", "numpy"})
+
+
 def test_runs_loads_no_models(tmp_path):
     modules, out = loaded(tmp_path, "runs", "--json")
     assert json.loads(out) == []

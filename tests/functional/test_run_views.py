@@ -228,6 +228,23 @@ def test_the_version_of_torch_is_the_installed_one_until_the_run_starts(cli, que
     assert "  torch: 9.8.7 (installed; its build is noted when the run starts)\n" in cli("show", "queued-run").stdout
 
 
+def test_show_tells_how_long_the_start_took(cli, finished):
+    assert "start:" not in cli("show", "pgd").stdout
+    seconds = {"interpreter": 0.4, "torch": 2.86, "data": 0.0, "first_step": 0.12, "total": 3.38}
+    finished.update_environment({"startup": {"seconds": seconds, "cpu_seconds": seconds}})
+    told = "start: 3.4 s until the first step was done (interpreter 0.4, torch 2.9, first step 0.1)"
+    assert told in [line.strip() for line in cli("show", "pgd").stdout.splitlines()]
+    assert cli.json("show", "pgd", "--json")["environment"]["startup"]["seconds"] == seconds
+
+
+@pytest.mark.parametrize("damaged", [None, 3, {"seconds": [1]}, {"seconds": {"torch": "2"}}, {"seconds": {}}])
+def test_show_of_a_start_that_is_noted_wrongly_leaves_it_out(cli, finished, damaged):
+    finished.update_environment({"startup": damaged})
+    shown = cli("show", "pgd")
+    assert shown.returncode == 0
+    assert "start:" not in shown.stdout
+
+
 def test_show_of_a_lost_run_says_how_its_trainer_ended(cli):
     make("gone", "lost", exit_code=-9)
     text = cli("show", "gone").stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,6 +47,15 @@ def test_digits_are_split_four_to_one_within_every_class_and_nothing_is_lost() -
     everything = torch.cat([data.train.images, data.test.images]).flatten(1).numpy()
     source = np.rint(load_digits().data * 255 / 16).astype(np.uint8)
     assert sorted(map(bytes, everything)) == sorted(map(bytes, source))
+
+
+def test_digits_are_found_wherever_scikit_learn_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = digits()
+    monkeypatch.setattr("domcli.trainer.datasets.digits.FILE", Path("elsewhere"))
+    other = digits()
+    for part, same in ((usual.train, other.train), (usual.test, other.test)):
+        assert torch.equal(part.images, same.images)
+        assert torch.equal(part.labels, same.labels)
 
 
 def test_digits_are_the_same_every_time() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from image_trees import plant, read, remove, same, write
 
-from domcli.trainer.datasets import cache, imagefolder
+from domcli.trainer.datasets import cache, decode
 
 CACHE = Path(".domcli-cache/images.npz")
 
@@ -27,11 +27,11 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Number of files of each decoding from now on."""
     calls: list[int] = []
 
-    def counted(files: list[str], decode: Callable[[list[str]], np.ndarray] = imagefolder.decode) -> np.ndarray:
+    def counted(files: list[str], real: Callable[[list[str]], np.ndarray] = decode.decode) -> np.ndarray:
         calls.append(len(files))
-        return decode(files)
+        return real(files)
 
-    monkeypatch.setattr(imagefolder, "decode", counted)
+    monkeypatch.setattr(decode, "decode", counted)
     return calls
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from domcli import evaluations
 from domcli.errors import CheckpointError, DomcliError, ProcessError, StorageError
 from domcli.rundir import RunDirectory
-from domcli.trainer import TORCH_ENVIRONMENT
+from domcli.trainer import torch_environment
 from domcli.trainer.failure import explain
 from domcli.trainer.stop import StopFlag, StopRequested
 
@@ -58,8 +58,7 @@ def _evaluate(folder: Path, device: str, shown_as: str | None) -> None:
     plan = evaluations.read_plan(folder)
     settings = from_run(run)
     content = _weights(plan, run)
-    for variable, value in TORCH_ENVIRONMENT.items():
-        os.environ.setdefault(variable, value)
+    os.environ.update(torch_environment())
     # From here on torch is loaded: seconds, after everything cheap that can be refused has been.
     from domcli.trainer.assess.assessment import assess
     from domcli.trainer.device import keep_freed_memory

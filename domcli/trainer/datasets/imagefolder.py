@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 from domcli.trainer.datasets import cache
-from domcli.trainer.datasets.decode import decode
 from domcli.trainer.datasets.files import locked
 from domcli.trainer.datasets.raw import RawDataset, channel_statistics
 from domcli.trainer.datasets.tree import Tree, scan
@@ -40,6 +39,8 @@ def read(root: Path) -> RawDataset:
 
 def _decode(tree: Tree, *, alone: bool) -> cache.Content:
     """Decode the images of the tree and store them in its cache."""
+    from domcli.trainer.datasets.decode import decode  # loads Pillow, which the cache saves
+
     train_files = tree.train.files()
     files = [*train_files, *tree.test.files()]
     sys.stderr.write(f"imagefolder: reading {len(files)} images of {tree.root}\n")

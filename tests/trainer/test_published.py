@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from domcli.errors import DataError
 from domcli.settings import DataSettings
 from domcli.trainer.data import Dataset, load
 from domcli.trainer.datasets import download
+from domcli.trainer.datasets.published import CIFARS, SVHN
 
 ARCHIVE = "cifar-10-python.tar.gz"
 
@@ -81,45 +82,49 @@ def pixels(number: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (number, 3, 32, 32), dtype=np.uint8)
 
 
-def publish_cifar(monkeypatch: pytest.MonkeyPatch, server: Server, kind: type, label_key: str) -> dict[str, np.ndarray]:
+def publish_cifar(monkeypatch: pytest.MonkeyPatch, server: Server, dataset: str) -> dict[str, np.ndarray]:
     """Publish three images a file; return the images of each file, N x C x H x W."""
+    real = CIFARS[dataset]
     images, files = {}, {}
-    for seed, (name, _) in enumerate([*kind.train_list, *kind.test_list]):
+    for seed, (name, _) in enumerate([*real.train, *real.test]):
         images[name] = pixels(3, seed)
-        content = {"data": images[name].reshape(3, -1), label_key: [seed, 1, 2]}
+        content = {"data": images[name].reshape(3, -1), real.labels_key: [seed, 1, 2]}
         files[name] = pickle.dumps(content)
-    files[kind.meta["filename"]] = pickle.dumps({kind.meta["key"]: [f"class {number}" for number in range(10)]})
+    files[real.names[0]] = pickle.dumps({real.names_key: [f"class {number}" for number in range(10)]})
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
         for name, content in files.items():
-            member = tarfile.TarInfo(f"{kind.base_folder}/{name}")
+            member = tarfile.TarInfo(f"{real.folder}/{name}")
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
-    server.files[kind.filename] = archive.getvalue()
-    monkeypatch.setattr(kind, "url", server.url(kind.filename))
-    monkeypatch.setattr(kind, "tgz_md5", md5(archive.getvalue()))
-    for attribute in ("train_list", "test_list"):
-        monkeypatch.setattr(kind, attribute, [[name, md5(files[name])] for name, _ in getattr(kind, attribute)])
-    monkeypatch.setattr(kind, "meta", {**kind.meta, "md5": md5(files[kind.meta["filename"]])})
+    server.files[real.archive] = archive.getvalue()
+    served = replace(
+        real,
+        url=server.url(real.archive),
+        md5=md5(archive.getvalue()),
+        train=tuple((name, md5(files[name])) for name, _ in real.train),
+        test=tuple((name, md5(files[name])) for name, _ in real.test),
+        names=(real.names[0], md5(files[real.names[0]])),
+    )
+    monkeypatch.setitem(CIFARS, dataset, served)
     return images
 
 
 @pytest.fixture
 def cifar(monkeypatch: pytest.MonkeyPatch, server: Server) -> dict[str, np.ndarray]:
-    return publish_cifar(monkeypatch, server, datasets.CIFAR10, "labels")
+    return publish_cifar(monkeypatch, server, "cifar10")
 
 
 @pytest.fixture
 def svhn(monkeypatch: pytest.MonkeyPatch, server: Server) -> dict[str, np.ndarray]:
-    images, split_list = {}, {}
+    images = {}
     for seed, split in enumerate(("train", "test")):
         images[split] = pixels(4, seed)
         content = io.BytesIO()
         scipy.io.savemat(content, {"X": images[split].transpose(2, 3, 1, 0), "y": np.array([[10], [1], [9], [2]])})
         name = f"{split}_32x32.mat"
         server.files[name] = content.getvalue()
-        split_list[split] = [server.url(name), name, md5(content.getvalue())]
-    monkeypatch.setattr(datasets.SVHN, "split_list", split_list)
+        monkeypatch.setitem(SVHN, split, (server.url(name), md5(content.getvalue())))
     return images
 
 
@@ -131,6 +136,22 @@ def refusal(root: Path, dataset: str = "cifar10") -> str:
     with pytest.raises(DataError) as caught:
         read(root, dataset)
     return str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "known"), [("cifar10", datasets.CIFAR10), ("cifar100", datasets.CIFAR100)])
+def test_addresses_and_checksums_of_cifar_are_those_that_torchvision_knows(name: str, known: type) -> None:
+    cifar = CIFARS[name]
+    assert (cifar.url, cifar.archive, cifar.md5) == (known.url, known.filename, known.tgz_md5)
+    assert cifar.folder == known.base_folder
+    assert [list(file) for file in (*cifar.train, *cifar.test)] == [*known.train_list, *known.test_list]
+    assert (*cifar.names, cifar.names_key) == (known.meta["filename"], known.meta["md5"], known.meta["key"])
+
+
+def test_addresses_and_checksums_of_svhn_are_those_that_torchvision_knows() -> None:
+    known = datasets.SVHN.split_list
+    assert {split: [url, url.split("/")[-1], md5] for split, (url, md5) in SVHN.items()} == {
+        split: known[split] for split in ("train", "test")
+    }
 
 
 def test_cifar10_is_downloaded_once_and_read_as_it_is(
@@ -157,7 +178,7 @@ def test_cifar10_is_downloaded_once_and_read_as_it_is(
 
 
 def test_cifar100(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = publish_cifar(monkeypatch, server, datasets.CIFAR100, "fine_labels")
+    images = publish_cifar(monkeypatch, server, "cifar100")
     data = read(tmp_path, "cifar100")
     assert np.array_equal(data.train.images.numpy(), images["train"])
     assert data.test.labels.tolist() == [1, 1, 2]
@@ -202,7 +223,7 @@ def test_a_refused_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/{ARCHIVE}"
-        monkeypatch.setattr(datasets.CIFAR10, "url", url)
+        monkeypatch.setitem(CIFARS, "cifar10", replace(CIFARS["cifar10"], url=url))
         root = tmp_path / "data"
         assert refusal(root) == (
             f"cifar10: in {root} cifar-10-batches-py/data_batch_1 is missing (and 6 more), and {url} cannot be"
@@ -246,7 +267,7 @@ def test_a_wrong_checksum(tmp_path: Path, server: Server) -> None:
 
 @pytest.mark.usefixtures("cifar")
 def test_an_archive_that_is_none(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets.CIFAR10, "tgz_md5", md5(b"no archive"))
+    monkeypatch.setitem(CIFARS, "cifar10", replace(CIFARS["cifar10"], md5=md5(b"no archive")))
     server.files[ARCHIVE] = b"no archive"
     assert f"cifar10: {tmp_path / ARCHIVE} cannot be unpacked: " in refusal(tmp_path)
 
