@@ -44,11 +44,9 @@ def prepare(device: torch.device) -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.set_flush_denormal(True)
-    if device.type == "cpu":
-        # The call below would mean the same, but it also tells torch's compiler, and loads it for that: two seconds.
-        torch.set_deterministic_debug_mode("warn")
-    else:
-        torch.use_deterministic_algorithms(True, warn_only=True)
+    # use_deterministic_algorithms means the same, but also tells torch's compiler, and loads it for that: two seconds.
+    torch.set_deterministic_debug_mode("warn")
+    if device.type == "cuda":
         torch.cuda.set_device(device)
         torch.cuda.reset_peak_memory_stats(device)
 

@@ -133,3 +133,27 @@ def test_measuring_leaves_the_network_and_the_random_numbers_alone(training, mon
     assert all(torch.equal(before[name], value) for name, value in training.classifier.state_dict().items())
     assert all(parameter.grad is None for parameter in training.classifier.parameters())
     assert torch.get_num_threads() in (1, ALL)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected", "passes"),
+    [
+        ({Way(ALL, True): 1.0, Way(1, True): 3.0, Way(ALL, False): 9.0}, Way(ALL, True), 3),
+        ({Way(ALL, True): 1.0, Way(1, True): 0.8, Way(ALL, False): 9.0}, Way(1, True), 3 + 2 * cpu.PASSES),
+        ({Way(ALL, True): 1.0, Way(1, True): 0.95, Way(ALL, False): 1.1}, Way(ALL, True), 3 + 3 * cpu.PASSES),
+        ({Way(ALL, True): 9.0, Way(1, True): 9.0, Way(ALL, False): 1.0}, Way(ALL, False), 3 + 2 * cpu.PASSES),
+    ],
+)
+def test_hopeless_ways_are_looked_at_once(training, monkeypatch, seconds, expected, passes) -> None:
+    clock, marks = [0.0], []
+
+    def now() -> float:
+        marks.append(taken())
+        if len(marks) % 2 == 0:
+            clock[0] += seconds[taken()]
+        return clock[0]
+
+    monkeypatch.setattr(operations, "in_use", lambda x: False)
+    monkeypatch.setattr(cpu.time, "perf_counter", now)
+    assert cpu._fastest(training, list(seconds)) == expected
+    assert len(marks) == 2 * passes

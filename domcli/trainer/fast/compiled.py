@@ -25,6 +25,8 @@ class CompiledNetwork(Twins):
     def __init__(self, classifier: Classifier, sizes: Collection[int], backend: str = "inductor") -> None:
         super().__init__(classifier)
         self._sizes = frozenset(sizes)
+        # The compiler is told only here what the trainer has asked of PyTorch (see device.prepare).
+        torch.use_deterministic_algorithms(torch.are_deterministic_algorithms_enabled(), warn_only=True)
         torch._dynamo.config.recompile_limit = max(TRACES, torch._dynamo.config.recompile_limit)
         self._compiled = _compiled(classifier, backend), _compiled(self._frozen, backend)
 

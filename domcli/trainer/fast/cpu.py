@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 FILE = "cpu.json"
 PASSES = 3
 """Timed forward and backward passes of each way; the fastest counts."""
+HOPELESS = 2.0
+"""A way that takes so many times as long as the fastest when it warms up is not looked at again."""
 CLEARLY = 0.9
 """Another way must take less than this share of the usual one's time to be taken instead."""
 
@@ -82,11 +84,16 @@ def _fastest(training: Training, ways: list[Way]) -> Way:
         return time.perf_counter() - began
 
     # In turns, so that what else the machine does disturbs all alike; the first turn warms up.
-    turns = [[seconds(way) for way in ways] for _ in range(1 + PASSES)]
-    taken = [min(times) for times in zip(*turns[1:], strict=True)]
-    log.info("a pass: %s", "; ".join(f"{1000 * t:.0f} ms with {way}" for way, t in zip(ways, taken, strict=True)))
-    best = min(range(len(ways)), key=taken.__getitem__)
-    return ways[best] if taken[best] < CLEARLY * taken[0] else ways[0]
+    first = {way: seconds(way) for way in ways}
+    near = [way for way in ways if way == ways[0] or first[way] < HOPELESS * min(first.values())]
+    taken = first if len(near) == 1 else _fastest_of([{way: seconds(way) for way in near} for _ in range(PASSES)])
+    log.info("a pass: %s", "; ".join(f"{1000 * taken[way]:.0f} ms with {way}" for way in near))
+    best = min(near, key=taken.__getitem__)
+    return best if taken[best] < CLEARLY * taken[ways[0]] else ways[0]
+
+
+def _fastest_of(turns: list[dict[Way, float]]) -> dict[Way, float]:
+    return {way: min(turn[way] for turn in turns) for way in turns[0]}
 
 
 def _key(training: Training, threads: int) -> str:
