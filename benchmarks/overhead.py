@@ -15,11 +15,8 @@ from typing import Any
 import torch
 
 from domcli.presets import resolve
-from domcli.trainer import device as devices
 from domcli.trainer import seeding
-from domcli.trainer.bench.sides import CLASSES, MEAN, STD, median_loss, synthetic_images
-from domcli.trainer.data import Dataset, ImageSet
-from domcli.trainer.fast import settle
+from domcli.trainer.bench.sides import fresh_training, median_loss, synthetic_images
 from domcli.trainer.state import Training
 
 PRESETS = ("natural-dom-augmix", "natural-dom-randaugment")
@@ -54,8 +51,6 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=7)
     parser.add_argument("--width", type=int, default=64)
     options = parser.parse_args()
-    devices.keep_freed_memory()
-    devices.prepare(torch.device("cpu"))
     clock = Clock()
     torch.Tensor.backward = clock.wrap(torch.Tensor.backward)  # type: ignore[method-assign]
     for preset in PRESETS:
@@ -68,12 +63,7 @@ def _training(preset: str, width: int) -> Training:
     overrides = [f"model.width={width}", "train.max_lr=1e-6"]
     threshold = median_loss(resolve(preset, overrides))
     settings = resolve(preset, [*overrides, f"dom.threshold={threshold}"])
-    images, labels = synthetic_images(settings.train.batch_size)
-    pictures = ImageSet(images.contiguous(memory_format=torch.channels_last), labels)
-    names = tuple(str(label) for label in range(CLASSES))
-    training = Training.fresh(settings, Dataset(pictures, pictures, names, MEAN, STD), torch.device("cpu"))
-    settle(training, {})
-    return training
+    return fresh_training(settings, torch.device("cpu"), *synthetic_images(settings.train.batch_size))
 
 
 def _shares(training: Training, clock: Clock, steps: int) -> list[float]:

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from domcli.cli import options, output
-from domcli.errors import DomcliError, StorageError
+from domcli.errors import DomcliError, SettingsError, StorageError
 
 STDOUT = Path("-")
+MOST_TRAINERS = 64
 
 
 class BenchmarkError(DomcliError):
@@ -46,6 +47,18 @@ def bench(
         int | None,
         typer.Option("--pairs", min=1, help="Repetitions of each case [default: 3 to 7, with --quick 1 or 2]."),
     ] = None,
+    together: Annotated[
+        bool,
+        typer.Option(
+            "--together",
+            help="Time several trainers at the same time instead (natural, fgsm, pgd-10), on a GPU with and without "
+            "MPS; --jobs-per-gpu auto goes by it.",
+        ),
+    ] = False,
+    trainers: Annotated[
+        str | None,
+        typer.Option("--trainers", metavar="1,2,4,8", help="With --together: how many, beside one alone."),
+    ] = None,
 ) -> None:
     """Time the training step on this machine and estimate every preset.
 
@@ -53,8 +66,11 @@ def bench(
     compared with a plain training loop and with the floor that arithmetic and memory set. Takes about half an hour on
     two CPU cores, --quick a few minutes; the machine should do nothing else meanwhile. Ctrl-C ends it, and shows what
     has been measured so far.
+
+    With --together, 1, 2, 4 and 8 trainers train at the same time on one device, each a process of its own, and the
+    rate of all together says how many runs at a time get most done.
     """
-    from domcli.cli.bench_text import write_tables
+    from domcli.cli import bench_text, together_text
     from domcli.cli.benching import measure
     from domcli.cli.follow import Interrupts
 
@@ -63,6 +79,9 @@ def bench(
         _check_writable(json_file)
     arguments = [f"--width={width}", f"--batch-size={batch_size}", *(["--quick"] if quick else [])]
     arguments += [f"--pairs={pairs}"] if pairs is not None else []
+    arguments += _together(trainers, pairs) if together else []
+    if trainers is not None and not together:
+        raise SettingsError("--trainers goes with --together")
     arguments += ["--only", *cases] if cases else []
     with Interrupts() as interrupts:
         report = measure(device, arguments, interrupts)
@@ -70,13 +89,26 @@ def bench(
         if json_file is not None:
             _write_json(report, json_file)
         if json_file != STDOUT:
-            write_tables(report)
+            (together_text if together else bench_text).write_tables(report)
     elif interrupts.count:
         output.note("stopped before anything was measured")
     if interrupts.count:
         raise typer.Exit(interrupts.exit_code)
-    if report is not None and not any(case["domcli"] for case in report["cases"]):
+    if report is not None and (together_text if together else bench_text).is_empty(report):
         raise BenchmarkError(f"nothing could be measured: {report['cases'][0]['problem']}")
+
+
+def _together(trainers: str | None, pairs: int | None) -> list[str]:
+    """Return the options of a benchmark of trainers at the same time. Raises SettingsError."""
+    if pairs is not None:
+        raise SettingsError("--pairs does not go with --together, which measures over a time")
+    counts = [count.strip() for count in (trainers or "").split(",")] if trainers is not None else []
+    if not all(count.isascii() and count.isdecimal() and 0 < int(count) <= MOST_TRAINERS for count in counts):
+        raise SettingsError(
+            f"--trainers {trainers}: write whole numbers from 1 to {MOST_TRAINERS} with commas between them, "
+            "as in 1,2,4"
+        )
+    return ["--together", *(["--trainers", *counts] if counts else [])]
 
 
 def _check_writable(path: Path) -> None:

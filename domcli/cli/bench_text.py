@@ -14,6 +14,9 @@ from domcli.cli import figures, output
 
 Found = Mapping[str, Any]
 PUT_TOGETHER = "*"
+SETTINGS_OF_THE_PAPER = {
+    f"{paradigm}-dom-{kind}" for paradigm in ("natural", "fgsm", "pgd") for kind in ("re", "augmix", "randaugment")
+}
 GAP = 2
 GIVEN_UP = ("steps/s", "epochs", "arithmetic", "spread", "plain, ms", "test", "epoch, first", "images/s")
 """Columns that a narrow terminal does without, in this order."""
@@ -23,13 +26,18 @@ def write_tables(report: Found) -> None:
     """Write to stdout what was measured, and the estimates that it allows."""
     width = output.console(sys.stdout).width
     parts: list[Table | Text] = [Text(line) for line in _heading(report)]
-    parts += [Text(), _table([_step(case) for case in report["cases"]], width)]
+    parts += [Text(), table_of([_step(case) for case in report["cases"]], width)]
     estimated = [_preset(one) for one in report["presets"] if one["problem"] is None]
     if estimated:
-        parts += [Text(), _table(estimated, width)]
+        parts += [Text(), table_of(estimated, width)]
     parts += [Text(), *(Text(line, style="dim") for line in _notes(report))]
     for part in parts:
         output.table(part)
+
+
+def is_empty(report: Found) -> bool:
+    """Tell whether nothing was measured."""
+    return not any(case["domcli"] for case in report["cases"])
 
 
 def _heading(report: Found) -> list[str]:
@@ -50,10 +58,10 @@ def _step(case: Found) -> dict[str, str]:
     missing = figures.MISSING
     return {
         "case": case["case"],
-        "ms a step": _number(1e3 * domcli["seconds"]) if domcli else missing,
-        "steps/s": _number(domcli["steps_per_second"]) if domcli else missing,
-        "images/s": _number(domcli["images_per_second"]) if domcli else missing,
-        "plain, ms": _number(1e3 * plain["seconds"]) if plain else missing,
+        "ms a step": number(1e3 * domcli["seconds"]) if domcli else missing,
+        "steps/s": number(domcli["steps_per_second"]) if domcli else missing,
+        "images/s": number(domcli["images_per_second"]) if domcli else missing,
+        "plain, ms": number(1e3 * plain["seconds"]) if plain else missing,
         "faster": f"{case['ratio']:.2f}x" if ratios else missing,
         "spread": f"{min(ratios):.2f} to {max(ratios):.2f}" if len(ratios) > 1 else missing,
         "arithmetic": f"{100 * floor['arithmetic_share']:.1f} %" if floor else missing,
@@ -69,6 +77,8 @@ def _preset(one: Found) -> dict[str, str]:
         "epoch with DOM": _time(one["epoch_after"]),
         "test": _time(one["evaluation"]),
         "whole run": _time(one["total"]),
+        "plain epoch": _time(one["plain_epoch"]) if one.get("plain_epoch") else figures.MISSING,
+        "faster": f"{one['epoch_ratio']:.1f}x" if one.get("epoch_ratio") else figures.MISSING,
     }
 
 
@@ -84,6 +94,14 @@ def _notes(report: Found) -> list[str]:
             "presets are extrapolated from measured steps and an evaluation of "
             f"{' or '.join(f'{count:,}' for count in sorted(images))} images: {'; '.join(report['assumptions'])}"
         )
+    if any(one.get("plain_epoch") for one in estimated):
+        notes.append(
+            "plain epoch: of the plain loop after the warm-up, with PGD on the test set and on the training set after "
+            "it, as the official script does; faster: than that an epoch with DOM and its test are"
+        )
+    nine = [one["total"] for one in estimated if one["preset"] in SETTINGS_OF_THE_PAPER]
+    if len(nine) == len(SETTINGS_OF_THE_PAPER):
+        notes.append(f"the paper's nine settings, one seed, one after the other: {figures.duration(sum(nine))}")
     if any(one["put_together"] for one in estimated):
         notes.append(
             f"{PUT_TOGETHER} the step is one without augmentation and what augmenting every image adds to a natural one"
@@ -99,11 +117,14 @@ def _notes(report: Found) -> list[str]:
     return notes
 
 
-def _table(rows: Sequence[Mapping[str, str]], width: int) -> Table:
-    """Return a table of the columns that fit, the first to the left and the others to the right."""
+def table_of(rows: Sequence[Mapping[str, str]], width: int, given_up: Sequence[str] = GIVEN_UP) -> Table:
+    """Return a table of the columns that fit, the first to the left and the others to the right.
+
+    Where they do not, the columns in `given_up` are left out, in that order.
+    """
     titles = list(rows[0])
     widths = {title: max(cell_len(title), *(cell_len(row[title]) for row in rows)) for title in titles}
-    for title in GIVEN_UP:
+    for title in given_up:
         if sum(widths[one] + GAP for one in titles) - GAP > width and title in titles:
             titles.remove(title)
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
@@ -118,6 +139,6 @@ def _time(seconds: float) -> str:
     return f"{figures.seconds(seconds)} s" if seconds < 60 else figures.duration(seconds)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Return a figure with three significant digits, or whole above."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

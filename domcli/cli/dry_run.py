@@ -18,35 +18,55 @@ def show(planned: list[Planned], tickets: list[Ticket], runs_dir: Path, *, as_js
 
     estimator = Estimator(runs_dir, tickets[0])
     seconds = [estimator.seconds(one.settings) for one in planned]
-    slots = len(tickets[0].devices) * tickets[0].jobs
-    total = duration_of_all(seconds, slots)
-    devices = [device.name for device in tickets[0].devices]
+    # A run that shares a device with fewer others keeps those behind it waiting: only the fewest can be counted on.
+    total = duration_of_all(seconds, min(map(_slots, tickets)))
     names = _names(planned, runs_dir)
     if as_json:
-        output.json_data(
-            {
-                "runs": [
-                    {"name": name, "preset": one.preset, "seed": one.settings.train.seed, "seconds": time}
-                    for name, one, time in zip(names, planned, seconds, strict=True)
-                ],
-                "devices": devices,
-                "slots": slots,
-                "seconds": total,
-            }
-        )
+        _write_json(planned, tickets, names, seconds, total)
         return
     width = max(len(name) for name in names)
     for name, one, time in zip(names, planned, seconds, strict=True):
         output.data(f"{name:{width}}  {one.settings.train.epochs:>4} epochs  {_hours(time)}")
-    at_a_time = f"{slots} at a time" if slots > 1 else "one after another"
-    known = sum(time is not None for time in seconds)
     runs = "1 run" if len(planned) == 1 else f"{len(planned)} runs"
-    output.data(f"{runs} on {', '.join(devices)}, {at_a_time}: {_hours(total)}")
+    devices = ", ".join(device.name for device in tickets[0].devices)
+    output.data(f"{runs} on {devices}, {_at_a_time(tickets)}: {_hours(total)}")
+    known = sum(time is not None for time in seconds)
+    if known and any(ticket.jobs > 1 for ticket in tickets):
+        output.note("runs that share a device take longer than those that were timed alone")
     if known < len(seconds):
         what = f"{len(seconds) - known} of them cannot be estimated: no run of that setting"
         if not known:
             what = f"this cannot be estimated: no run of {'that setting' if len(seconds) == 1 else 'these settings'}"
         output.note(f"{what} has been timed on this device (an epoch of one is enough)")
+
+
+def _write_json(
+    planned: list[Planned], tickets: list[Ticket], names: list[str], seconds: list[float | None], total: float | None
+) -> None:
+    runs = [
+        {
+            "name": name,
+            "preset": one.preset,
+            "seed": one.settings.train.seed,
+            "seconds": time,
+            "jobs_per_gpu": ticket.jobs,
+        }
+        for name, one, time, ticket in zip(names, planned, seconds, tickets, strict=True)
+    ]
+    devices = [device.name for device in tickets[0].devices]
+    output.json_data({"runs": runs, "devices": devices, "slots": min(map(_slots, tickets)), "seconds": total})
+
+
+def _slots(ticket: Ticket) -> int:
+    """Return how many runs like it can be at work at a time."""
+    return len(ticket.devices) * ticket.jobs
+
+
+def _at_a_time(tickets: list[Ticket]) -> str:
+    fewest, most = min(map(_slots, tickets)), max(map(_slots, tickets))
+    if most == 1:
+        return "one after another"
+    return f"{most} at a time" if fewest == most else f"{fewest} to {most} at a time"
 
 
 def _names(planned: list[Planned], runs_dir: Path) -> list[str]:

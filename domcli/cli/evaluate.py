@@ -47,7 +47,7 @@ def evaluate(
     device: Annotated[
         str, typer.Option("--device", metavar="DEVICE", help="Where: auto, cpu, cuda (any GPU), or such as cuda:2.")
     ] = "auto",
-    jobs_per_gpu: launching.JobsPerGpu = 1,
+    jobs_per_gpu: launching.JobsPerGpu = "auto",
     runs_dir: options.RunsDir = None,
     as_json: options.Json = False,
 ) -> None:
@@ -62,9 +62,10 @@ def evaluate(
     from domcli.runs import read_run
 
     directory = options.find_run(run, runs_dir)
+    settings = from_run(directory)
     plan = evaluations.make_plan(
         directory,
-        from_run(directory),
+        settings,
         checkpoint=checkpoint,
         attack=attack.value,
         norm=norm.value if norm else None,
@@ -78,7 +79,7 @@ def evaluate(
     if result is None:
         from domcli.cli.evaluating import attack_checkpoint
 
-        result = attack_checkpoint(directory, plan, device, jobs_per_gpu)
+        result = attack_checkpoint(directory, plan, settings, device, jobs_per_gpu)
     else:
         output.note(f"{directory.name}: this was measured before, here is the result that was kept")
     found = read_run(directory)

@@ -20,12 +20,14 @@ from domcli.cli import output
 from domcli.cli.evaluation_text import checkpoint, parameters
 from domcli.cli.evaluation_view import EvaluationView, make_view
 from domcli.cli.follow import Interrupts
+from domcli.cli.launching import JOBS_PER_GPU
 from domcli.cli.options import shown_path
 from domcli.devices import Device
 from domcli.errors import DomcliError, ProcessError
 from domcli.evaluations import Evaluation, Plan, Refusal
 from domcli.launch import slots
 from domcli.rundir import RunDirectory
+from domcli.settings import Settings
 
 PROCESS: Sequence[str] = (sys.executable, "-m", "domcli.trainer.assess")
 LOG = "evaluation.log"
@@ -48,13 +50,16 @@ class Ending:
     reason: str | None
 
 
-def attack_checkpoint(run: RunDirectory, plan: Plan, wanted: str, jobs: int) -> Evaluation:
+def attack_checkpoint(run: RunDirectory, plan: Plan, settings: Settings, wanted: str, jobs_per_gpu: str) -> Evaluation:
     """Do an evaluation, or what is left of it, and return its result.
 
-    It takes a slot on one of the `wanted` devices, as a trainer does, and waits for one. Ctrl-C keeps what was found,
-    a second one kills. Raises the DomcliError that says why there is no result; typer.Exit after an interrupt.
+    It takes a slot on one of the `wanted` devices, as a trainer of these settings does, and waits for one. Ctrl-C keeps
+    what was found, a second one kills. Raises the DomcliError that says why there is no result; typer.Exit after an
+    interrupt.
     """
+    number = launch.parse_jobs(jobs_per_gpu, JOBS_PER_GPU)
     chosen = launch.choose_devices(wanted)
+    jobs = launch.Automatic(chosen).jobs(settings) if number is None else number
     folder = evaluations.prepare(run, plan)
     output.note(f"{run.name}: {plan.title} on {checkpoint(plan)}: {parameters(plan)}")
     ending = None

@@ -14,11 +14,13 @@ from domcli.cli.options import program, reference, runs_command, shown_path
 if TYPE_CHECKING:
     from domcli.cli.follow import Interrupts, Outcome
     from domcli.rundir import RunDirectory
+    from domcli.settings import Settings
     from domcli.ticket import Ticket
 
 RUN_FAILED = 1
 REFUSED = 2
 LOG_LINES = 10
+JOBS_PER_GPU = "--jobs-per-gpu"
 FEW = 3
 """Of more stopped runs than this, a single line tells."""
 
@@ -32,9 +34,12 @@ Devices = Annotated[
     ),
 ]
 JobsPerGpu = Annotated[
-    int,
+    str,
     typer.Option(
-        "--jobs-per-gpu", metavar="N", min=1, help="How many may train on a device at a time (on the CPU, too)."
+        JOBS_PER_GPU,
+        metavar="N|auto",
+        help="How many may train on a device at a time (on the CPU, too); auto: as many as are best by "
+        "`domcli bench --together`, or one where that has not been measured.",
     ),
 ]
 MaxRetries = Annotated[
@@ -45,18 +50,12 @@ MaxRetries = Annotated[
 ]
 
 
-def tickets(count: int, devices: str, jobs_per_gpu: int, max_retries: int) -> list[Ticket]:
-    """Return tickets for the runs of one command, in their order. Raises DeviceError."""
-    import msgspec
-
+def tickets(experiments: Sequence[Settings], devices: str, jobs_per_gpu: str, max_retries: int) -> list[Ticket]:
+    """Return tickets for the runs of one command, in their order. Raises DeviceError or SettingsError."""
     from domcli import launch
 
-    chosen = launch.choose_devices(devices)
-    each = [
-        launch.new_ticket(chosen, devices, jobs=jobs_per_gpu, max_retries=max_retries, place=place)
-        for place in range(count)
-    ]
-    return [msgspec.structs.replace(ticket, queued=each[0].queued) for ticket in each]
+    jobs = launch.parse_jobs(jobs_per_gpu, JOBS_PER_GPU)
+    return launch.new_tickets(experiments, devices, jobs, max_retries)
 
 
 def watch(runs: Sequence[RunDirectory], interrupts: Interrupts) -> list[Outcome]:

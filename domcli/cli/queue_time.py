@@ -20,12 +20,13 @@ def queue_seconds(runs: Sequence[Run], places: Mapping[str, int]) -> float | Non
     """
     waiting = sorted((run for run in runs if run.directory.name in places), key=lambda run: places[run.directory.name])
     tickets = [run.ticket for run in waiting if run.ticket is not None]
-    if not tickets or len({(ticket.host, ticket.owner, ticket.devices, ticket.jobs) for ticket in tickets}) > 1:
+    if not tickets or len({(ticket.host, ticket.owner, ticket.devices) for ticket in tickets}) > 1:
         return None
     ticket = tickets[0]
     ahead = [run.state.remaining_seconds() for run in runs if run.status == "running" and _at_work_here(run, ticket)]
     ahead += [None for run in runs if run.status == "starting" and _at_work_here(run, ticket)]
-    return duration_of_all([*ahead, *_durations(runs, waiting, ticket)], len(ticket.devices) * ticket.jobs)
+    slots = len(ticket.devices) * min(ticket.jobs for ticket in tickets)
+    return duration_of_all([*ahead, *_durations(runs, waiting, ticket)], slots)
 
 
 def _durations(runs: Sequence[Run], waiting: Sequence[Run], ticket: Ticket) -> list[float | None]:

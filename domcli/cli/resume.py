@@ -10,6 +10,7 @@ from domcli.errors import ProcessError
 if TYPE_CHECKING:
     from domcli.rundir import RunDirectory
     from domcli.runs import Run
+    from domcli.settings import Settings
 
 FAILED = ["failed", "lost"]
 
@@ -19,7 +20,7 @@ def resume(
     states: options.States = None,
     detach: options.Detach = False,
     devices: launching.Devices = "auto",
-    jobs_per_gpu: launching.JobsPerGpu = 1,
+    jobs_per_gpu: launching.JobsPerGpu = "auto",
     max_retries: launching.MaxRetries = 0,
     runs_dir: options.RunsDir = None,
     as_json: options.Json = False,
@@ -35,7 +36,7 @@ def retry(
     runs: options.RunNames = None,
     detach: options.Detach = False,
     devices: launching.Devices = "auto",
-    jobs_per_gpu: launching.JobsPerGpu = 1,
+    jobs_per_gpu: launching.JobsPerGpu = "auto",
     max_retries: launching.MaxRetries = 0,
     runs_dir: options.RunsDir = None,
     as_json: options.Json = False,
@@ -64,15 +65,16 @@ def follow(
     _follow([run.directory for run in found], as_json=as_json)
 
 
-def _queue(found: list[Run], devices: str, jobs_per_gpu: int, max_retries: int, *, detach: bool, as_json: bool) -> None:
+def _queue(found: list[Run], devices: str, jobs_per_gpu: str, max_retries: int, *, detach: bool, as_json: bool) -> None:
     from domcli import launch
     from domcli.cli.summary import as_json as summary
     from domcli.runs import read_run
 
     if not found:
         return
-    directories = [run.directory for run in _resumable(found)]
-    tickets = launching.tickets(len(directories), devices, jobs_per_gpu, max_retries)
+    resumable = _resumable(found)
+    directories = list(resumable)
+    tickets = launching.tickets(list(resumable.values()), devices, jobs_per_gpu, max_retries)
     for directory, ticket in zip(directories, tickets, strict=True):
         launch.enqueue(directory, ticket)
     for folder in {directory.path.parent for directory in directories}:
@@ -85,8 +87,11 @@ def _queue(found: list[Run], devices: str, jobs_per_gpu: int, max_retries: int, 
         output.json_data([summary(read_run(directory)) for directory in directories])
 
 
-def _resumable(found: list[Run]) -> list[Run]:
-    """Return the runs that can go on, and say which cannot; raise, before any is queued, if none can."""
+def _resumable(found: list[Run]) -> dict[RunDirectory, Settings]:
+    """Return the runs that can go on, with their settings, and say which cannot.
+
+    Raises ProcessError, before any is queued, if none can.
+    """
     from domcli.presets import from_run
 
     refused = {run.directory.name: why for run in found if (why := _why_not(run))}
@@ -94,10 +99,7 @@ def _resumable(found: list[Run]) -> list[Run]:
         raise ProcessError("\n".join(refused.values()))
     for why in refused.values():
         output.note(f"left out: {why}")
-    chosen = [run for run in found if run.directory.name not in refused]
-    for run in chosen:
-        from_run(run.directory)
-    return chosen
+    return {run.directory: from_run(run.directory) for run in found if run.directory.name not in refused}
 
 
 def _why_not(run: Run) -> str | None:

@@ -58,7 +58,7 @@ def run(
     ] = False,
     detach: options.Detach = False,
     devices: launching.Devices = "auto",
-    jobs_per_gpu: launching.JobsPerGpu = 1,
+    jobs_per_gpu: launching.JobsPerGpu = "auto",
     max_retries: launching.MaxRetries = 0,
     runs_dir: options.RunsDir = None,
     name: Annotated[
@@ -79,7 +79,7 @@ def run(
     manner = Manner(options.resolve_runs_dir(runs_dir), quick, as_json)
     wanted = [*(presets or []), *(all_presets() if all_paper else [])]
     planned = plan(wanted, seeds, overrides or [], manner.runs_dir, name, quick=quick)
-    tickets = launching.tickets(len(planned), devices, jobs_per_gpu, max_retries)
+    tickets = launching.tickets([one.settings for one in planned], devices, jobs_per_gpu, max_retries)
     if dry_run:
         from domcli.cli.dry_run import show
 

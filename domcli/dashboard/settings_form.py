@@ -24,7 +24,7 @@ class Form:
     devices: str = "auto"
     name: str = ""
     quick: bool = False
-    jobs: str = ""
+    jobs: str = "auto"
     retries: str = ""
 
     def order(self) -> Order:

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from domcli import launch, presets, rundir
 from domcli.errors import DomcliError, SettingsError
 from domcli.launch.control import sole_access
@@ -30,7 +28,7 @@ class Order:
     devices: str = "auto"
     name: str = ""
     jobs: str = ""
-    """How many may train on a device at a time; empty: one."""
+    """How many may train on a device at a time; empty: as many as are best."""
     retries: str = ""
     """How often a run that failed is resumed by itself; empty: never."""
 
@@ -42,12 +40,7 @@ class Order:
     def tickets(self) -> list[Ticket]:
         """Return a ticket for each run, in their order. Raises SettingsError or DeviceError."""
         wanted, jobs, retries = self.devices or "auto", parse_jobs(self.jobs), parse_retries(self.retries)
-        chosen = launch.choose_devices(wanted)
-        each = [
-            launch.new_ticket(chosen, wanted, jobs=jobs, max_retries=retries, place=place)
-            for place in range(max(1, len(parse_seeds(self.seeds))))
-        ]
-        return [msgspec.structs.replace(ticket, queued=each[0].queued) for ticket in each]
+        return launch.new_tickets(self.settings(), wanted, jobs, retries)
 
     def command(self, runs_dir: Path | None = None) -> str:
         """Return the command that starts the same runs."""
@@ -57,7 +50,7 @@ class Order:
         for override in self.overrides:
             words += ["--set", override]
         words += ["--device", self.devices] if self.devices not in ("", "auto") else []
-        words += ["--jobs-per-gpu", self.jobs] if self.jobs not in ("", "1") else []
+        words += ["--jobs-per-gpu", self.jobs] if self.jobs not in ("", launch.AUTO) else []
         words += ["--max-retries", self.retries] if self.retries not in ("", "0") else []
         words += ["--name", self.name] if self.name else []
         words += ["--runs-dir", str(runs_dir)] if runs_dir is not None else []
@@ -81,9 +74,9 @@ def parse_seeds(text: str) -> list[int]:
     return seeds
 
 
-def parse_jobs(text: str) -> int:
-    """Return how many may train on a device at a time, one for an empty text. Raises SettingsError."""
-    return _whole(f"jobs per GPU {text}", text or "1", least=1)
+def parse_jobs(text: str) -> int | None:
+    """Return how many may train on a device at a time, None for as many as are best. Raises SettingsError."""
+    return launch.parse_jobs(text or launch.AUTO, "jobs per GPU")
 
 
 def parse_retries(text: str) -> int:
@@ -136,10 +129,11 @@ def kill(runs: Sequence[RunDirectory]) -> list[str]:
 def resume(runs: Sequence[RunDirectory]) -> list[str]:
     """Queue runs that are to go on from their last checkpoints; return what stood in the way."""
     chosen = launch.choose_devices("auto")
+    automatic = launch.Automatic(chosen)
 
     def queue(run: RunDirectory) -> None:
-        presets.from_run(run)
-        launch.enqueue(run, launch.new_ticket(chosen))
+        settings = presets.from_run(run)
+        launch.enqueue(run, launch.new_ticket(chosen, jobs=automatic.jobs(settings)))
 
     problems = _each(runs, queue)
     for folder in {run.path.parent for run in runs}:

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from domcli.launch.control import TRAINER, Placement, kill, request_stop, start, stop, wait_stopped
 from domcli.launch.prepare import create_run, default_name, preflight
-from domcli.launch.queue import cancel, choose_devices, enqueue, new_ticket, request_end, stalled, tickets, wake
+from domcli.launch.queue import (
+    cancel,
+    choose_devices,
+    enqueue,
+    new_ticket,
+    new_tickets,
+    request_end,
+    stalled,
+    tickets,
+    wake,
+)
 from domcli.launch.slots import forget
+from domcli.sharing.choice import AUTO, Automatic
+from domcli.sharing.choice import parse as parse_jobs
 
 __all__ = [
+    "AUTO",
     "TRAINER",
+    "Automatic",
     "Placement",
     "cancel",
     "choose_devices",
@@ -18,6 +32,8 @@ __all__ = [
     "forget",
     "kill",
     "new_ticket",
+    "new_tickets",
+    "parse_jobs",
     "preflight",
     "request_end",
     "request_stop",

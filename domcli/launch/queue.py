@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -24,8 +24,12 @@ from domcli.launch.slots import host_folder
 from domcli.process import ProcessIdentity
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
+from domcli.sharing.choice import Automatic
 from domcli.stream import EventWriter
 from domcli.ticket import Ticket
+
+if TYPE_CHECKING:
+    from domcli.settings import Settings
 
 SUPERVISOR = (sys.executable, "-m", "domcli.launch.supervisor")
 LOG_BYTES = 1_000_000
@@ -50,6 +54,26 @@ def new_ticket(
         threads=int(threads) if threads.isdecimal() and int(threads) > 0 else None,
         max_retries=max_retries,
     )
+
+
+def new_tickets(experiments: Sequence[Settings], wanted: str, jobs: int | None, max_retries: int) -> list[Ticket]:
+    """Return tickets for runs that are queued together, in their order; `jobs` is None for what is best for each.
+
+    Raises DeviceError.
+    """
+    chosen = choose_devices(wanted)
+    automatic = Automatic(chosen)
+    each = [
+        new_ticket(
+            chosen,
+            wanted,
+            jobs=automatic.jobs(settings) if jobs is None else jobs,
+            max_retries=max_retries,
+            place=place,
+        )
+        for place, settings in enumerate(experiments)
+    ]
+    return [msgspec.structs.replace(ticket, queued=each[0].queued) for ticket in each]
 
 
 def renewed(ticket: Ticket, **changes: Any) -> Ticket:

@@ -58,6 +58,8 @@ class CommandLine:
         """Have trainers that are launched from now on play a scenario (see fake_trainer.py)."""
         self._scenario.write_text(scenario)
         self._monkeypatch.setenv("FAKE_SCENARIO", str(self._scenario))
+        # What was measured on this machine is not to decide how many fake trainers run at a time.
+        self._monkeypatch.setenv("XDG_CACHE_HOME", str(self._scenario.parent))
         self._monkeypatch.setattr(queue, "SUPERVISOR", (sys.executable, str(FAKE_SUPERVISOR)))
 
     def __call__(self, *arguments: str, scenario: str | None = None) -> Done:

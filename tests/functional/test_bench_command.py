@@ -10,7 +10,9 @@ import tempfile
 import psutil
 import pytest
 
-from domcli.cli import bench_text, benching
+from domcli import devices
+from domcli.cli import bench_text, benching, together_text
+from domcli.sharing import figures
 
 TINY = ("--device", "cpu", "--width", "4", "--batch-size", "16", "--quick", "--pairs", "2")
 
@@ -37,7 +39,7 @@ def test_table_and_json(cli, tmp_path):
     assert 0 < augmix["domcli"]["high_confidence"] < 1
     assert natural["evaluation"]["images"] == 128
     assert rows["natural"][-2:] == [f"{100 * natural['floor']['share']:.1f}", "%"]
-    assert rows["natural"][1] == bench_text._number(1e3 * natural["domcli"]["seconds"])
+    assert rows["natural"][1] == bench_text.number(1e3 * natural["domcli"]["seconds"])
     estimates = {one["preset"]: one for one in found["presets"]}
     assert len(estimates) == 18
     assert {name for name, one in estimates.items() if one["problem"] is None} == {
@@ -85,6 +87,14 @@ def test_ctrl_c_shows_what_was_measured(cli, until, tmp_path, monkeypatch):
         (["--json", "no-folder/found.json"], "cannot write no-folder/found.json: No such file or directory"),
         (["--width", "0"], "'--width'"),
         (["--pairs", "many"], "'--pairs'"),
+        (
+            ["--together", "--only", "natural-remove"],
+            "--together does not measure 'natural-remove'; it measures natural",
+        ),
+        (["--together", "--pairs", "3"], "--pairs does not go with --together"),
+        (["--together", "--trainers", "1,0"], "--trainers 1,0: write whole numbers from 1 to 64 with commas"),
+        (["--together", "--trainers", ""], "--trainers : write whole numbers"),
+        (["--trainers", "2"], "--trainers goes with --together"),
     ],
 )
 def test_what_is_refused(cli, arguments, sentence):
@@ -110,10 +120,86 @@ def test_a_process_that_dies_is_an_error_with_its_log(cli, monkeypatch, tmp_path
     assert list(tmp_path.glob("domcli-bench-*.log"))
 
 
+def test_trainers_at_the_same_time(cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    tiny = ("--device", "cpu", "--width", "4", "--batch-size", "16", "--quick")
+    done = cli("bench", "--together", *tiny, "--only", "natural", "--trainers", "1,2", "--json", "found.json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert (found["schema"], found["kind"], found["complete"]) == (1, "together", True)
+    (case,) = found["cases"]
+    one, two = case["together"]
+    assert ([one["trainers"], two["trainers"]], one["times_one"], one["slow_down"]) == ([1, 2], 1.0, 1.0)
+    assert two["images_per_second"] == pytest.approx(16 * two["steps_per_second"])
+    assert two["slow_down"] == pytest.approx(2 / two["times_one"])
+    assert min(rate for part in two["measurements"] for rate in part["steps_per_second"]) > 0
+    assert one["memory"] > 50_000_000
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith("natural ")]
+    assert [row[1] for row in rows] == ["1", "2"]
+    assert rows[1][2] == bench_text.number(two["images_per_second"])
+    assert f"--jobs-per-gpu auto: natural {case['auto']}\n" in done.stdout
+    assert f"remembered in {tmp_path / 'cache' / 'domcli' / 'together.json'}" in done.stdout.replace("\n", "")
+    (kept,) = figures.recall()
+    assert [round(each.images_per_second, 6) for each in kept.together] == [
+        round(each["images_per_second"], 6) for each in (one, two)
+    ]
+    assert (kept.width, kept.batch_size, kept.cores) == (4, 16, devices.cpu_count())
+    assert "measuring natural, ETA " in done.stderr
+
+
+def test_ctrl_c_shows_the_trainers_that_were_measured(cli, until, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    tiny = ("--device", "cpu", "--width", "4", "--batch-size", "16", "--quick")
+    process = cli.begin("bench", "--together", *tiny, "--only", "natural", "--trainers", "1,2", "--json", "-")
+    children: list[psutil.Process] = []
+    until(lambda: any("starting 2 trainers" in log.read_text() for log in tmp_path.glob("domcli-bench-*.log")))
+    children += psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    found = json.loads(out)
+    assert not found["complete"]
+    assert found["cases"][0]["together"][0]["images_per_second"] > 0
+    assert "Traceback" not in err
+    assert figures.recall() == []
+    assert len(children) >= 2
+    assert not [child for child in psutil.wait_procs(children, timeout=30)[1] if child.is_running()]
+
+
+def test_those_that_do_not_fit_and_those_with_the_service_have_their_lines(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    fits = {"trainers": 1, "threads": 8, "engines": [], "fits": True, "problem": None, "steps_per_second": 100.0}
+    fits |= {"images_per_second": 12800.0, "times_one": 1.0, "slow_down": 1.0, "memory": 9_000_000_000}
+    fits |= {"seconds": 10.0, "measurements": [{"steps_per_second": [99.0]}, {"steps_per_second": [101.0]}]}
+    not_these = dict.fromkeys(fits) | {"trainers": 2, "fits": False, "problem": "too much", "measurements": []}
+    case = {"case": "fgsm", "mps": False, "problem": None, "auto": 1, "together": [fits, not_these]}
+    with_it = {**case, "mps": True, "auto": 4, "together": [fits]}
+    report = {"width": 64, "batch_size": 128, "device": "cuda:0", "device_name": "H200", "cores": 16}
+    report |= {"precision": "bfloat16", "torch": "9", "cases": [case, with_it], "remembered": None, "complete": True}
+    report |= {"mps": {"service": "of a daemon of its own", "problem": None}}
+    together_text.write_tables(report)
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line.split() for line in lines if line.startswith("fgsm ")]
+    assert [" ".join(row).replace("–", "-") for row in rows] == [
+        "fgsm 1 12,800 100 1.00x 0.99 to 1.01 1.00x 8 9.00 GB",
+        "fgsm 2 does not fit - - - - - -",
+        "fgsm with MPS 1 12,800 100 1.00x 0.99 to 1.01 1.00x 8 9.00 GB",
+    ]
+    assert "--jobs-per-gpu auto: fgsm 1" in lines
+    assert "--jobs-per-gpu auto where an MPS daemon runs: fgsm 4" in lines
+    assert "fgsm, 2: too much" in lines
+    assert not [line for line in lines if "a wide spread" in line]
+    with_it["together"] = [{**fits, "measurements": [{"steps_per_second": [70.0]}, {"steps_per_second": [130.0]}]}]
+    together_text.write_tables(report)
+    assert "a wide spread: something else was running" in capsys.readouterr().out
+    assert "with MPS: with NVIDIA's Multi-Process Service of a daemon of its own" in lines
+
+
 def test_a_narrow_terminal_gets_fewer_columns():
     row = {"case": "natural-remove", "ms a step": "100", "steps/s": "10", "images/s": "1000", "floor": "12.0 %"}
-    assert [column.header for column in bench_text._table([row], 120).columns] == list(row)
-    narrow = bench_text._table([row], 40)
+    assert [column.header for column in bench_text.table_of([row], 120).columns] == list(row)
+    narrow = bench_text.table_of([row], 40)
     assert [column.header for column in narrow.columns] == ["case", "ms a step", "floor"]
 
 

@@ -136,8 +136,11 @@ def test_jobs_and_retries_are_typed_shown_and_checked(cli: CommandLine) -> None:
         assert isinstance(screen, NewRun)
         command, problem = (screen.query_one(f"#{part}", Static) for part in ("command", "problem"))
         screen.query_one("#jobs", Input).focus()
+        assert screen.query_one("#jobs", Input).value == "auto"
+        assert "--jobs-per-gpu" not in str(command.content)
+        await driver.press("ctrl+u")
         await driver.type("0")
-        assert str(problem.content) == "jobs per GPU 0: write a whole number, 1 or more"
+        assert str(problem.content) == "jobs per GPU 0: write auto, or a whole number, 1 or more"
         await driver.press("ctrl+s")
         assert driver.app.screen is screen
         await driver.press("ctrl+u")

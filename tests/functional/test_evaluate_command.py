@@ -11,6 +11,7 @@ from pathlib import Path
 import fake_trainer
 import msgspec
 import pytest
+from measured import remember_that_two_are_best
 from terminal import Terminal
 
 from domcli import evaluations, rundir
@@ -29,8 +30,9 @@ REAL = (
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> RunDirectory:
-    """A run with something that looks like a checkpoint."""
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
+    """A run with something that looks like a checkpoint, on a machine of which nothing is remembered."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     settings = resolve("pgd-dom-re", [])
     made = rundir.create(tmp_path / "runs", "a-run", settings.to_dict(), {"preset": "pgd-dom-re"})
     header = json.dumps({"__metadata__": {"domcli": '{"epoch": 7, "step": 0}'}}).encode()
@@ -215,6 +217,17 @@ def test_it_waits_for_a_device_that_is_taken(cli, run, tmp_path, monkeypatch, un
     process.communicate()
     assert len(evaluations.read_all(run)) == 1
     assert slots.in_use(folder, CPU) == 0
+
+
+def test_it_shares_a_device_with_as_many_as_are_best(attack, run, tmp_path):
+    assert "--jobs-per-gpu many: write auto, or a whole number" in attack("--jobs-per-gpu", "many").stderr
+    remember_that_two_are_best("pgd")
+    slot = slots.take(slots.host_folder(tmp_path / "runs"), [CPU], 1)
+    assert slot is not None
+    done = attack()
+    slot.close()
+    assert done.returncode == 0, done.stderr
+    assert "waits" not in done.stderr
 
 
 def test_while_it_runs_it_holds_its_slot_and_ctrl_c_ends_the_wait_of_another(cli, run, tmp_path, monkeypatch, until):

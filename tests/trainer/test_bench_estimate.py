@@ -16,10 +16,13 @@ from domcli.trainer.bench.estimate import (
     MeasuredEvaluation,
     MeasuredStep,
     NotMeasured,
+    against_plain,
     estimate,
     evaluations_of,
     steps_before,
 )
+from domcli.trainer.bench.plain import evaluate
+from domcli.trainer.bench.workers import PlainEvaluation
 from domcli.trainer.models import build
 
 LIMITS = floor.Limits(flops=989e12, flops_source="known", bandwidth=4e12, bandwidth_source="known")
@@ -53,6 +56,20 @@ def test_a_run_is_its_steps_on_both_sides_of_the_warmup_and_its_evaluations():
     assert found["total"] == pytest.approx(expected)
     assert found["measured"] == ["pgd-10", "pgd-10-augmix", "evaluation beside pgd-10"]
     assert found["extrapolated"] == ["epochs of 391 steps", "the evaluation of 10,000 images, from 1,000"]
+
+
+def test_an_epoch_of_pgd_training_is_compared_with_the_plain_loop_and_what_the_official_script_evaluates():
+    measured, settings = everything_measured(), resolve("pgd-dom-augmix", ["train.epochs=10"])
+    found = estimate(settings, measured)
+    assert against_plain(settings, measured, found) == {"plain_epoch": None, "epoch_ratio": None}
+    measured.add_plain_step(settings, 100.0)
+    measured.plain_evaluation = PlainEvaluation(test=0.5, train=0.25)
+    plain = 391 * 100.0 + 10_000 * 0.5 + 50_000 * 0.25
+    ratio = plain / (found["epoch_after"] + found["evaluation"])
+    assert against_plain(settings, measured, found) == {"plain_epoch": plain, "epoch_ratio": pytest.approx(ratio)}
+    natural = resolve("natural-dom-re")
+    measured.add_plain_step(natural, 100.0)
+    assert against_plain(natural, measured, estimate(natural, measured))["plain_epoch"] is None
 
 
 def test_every_preset_can_be_estimated():
@@ -139,6 +156,17 @@ def test_passes_that_a_step_needs(preset, expected):
 @pytest.mark.parametrize(("preset", "expected"), [("natural-baseline", 4), ("fgsm-baseline", 8), ("pgd-baseline", 35)])
 def test_passes_that_the_plain_loop_spends(preset, expected):
     assert floor.plain_passes(resolve(preset)) == expected
+
+
+@pytest.mark.parametrize("steps", [1, 10])
+def test_the_plain_evaluation_spends_the_passes_of_the_official_script(steps):
+    model, settings = build(ModelSettings(width=4), 3, 10), resolve("pgd-baseline", [f"attack.steps={steps}"])
+    images, labels = torch.rand(2, 3, 32, 32), torch.zeros(2, dtype=torch.int64)
+    with FlopCounterMode(display=False) as counter:
+        evaluate(model, images, labels, settings.attack)
+    passes = counter.get_total_flops() / (2 * len(images) * floor.multiply_adds(4))
+    assert passes == pytest.approx(3 * steps + 3, rel=0.02)
+    assert model.training
 
 
 @pytest.mark.parametrize("width", [4, 64])

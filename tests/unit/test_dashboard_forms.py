@@ -54,7 +54,10 @@ def test_the_command_is_that_of_the_command_line() -> None:
     assert Order("pgd-dom-re").command() == "domcli run pgd-dom-re --detach"
 
 
-def test_jobs_and_retries_are_in_the_command_and_in_the_tickets() -> None:
+def test_jobs_and_retries_are_in_the_command_and_in_the_tickets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # where nothing has been measured
     order = Order("pgd-dom-re", seeds="0-2", devices="cpu", jobs="2", retries="3")
     assert order.command() == (
         "domcli run pgd-dom-re --seeds 0-2 --device cpu --jobs-per-gpu 2 --max-retries 3 --detach"
@@ -65,14 +68,16 @@ def test_jobs_and_retries_are_in_the_command_and_in_the_tickets() -> None:
     assert len({one.queued for one in tickets}) == 1
     (usual,) = Order("pgd-dom-re", devices="cpu").tickets()
     assert (usual.jobs, usual.max_retries, usual.wanted) == (1, 0, "cpu")
-    assert Order("pgd-dom-re", jobs="1", retries="0").command() == "domcli run pgd-dom-re --detach"
+    assert Order("pgd-dom-re", jobs="auto", retries="0").command() == "domcli run pgd-dom-re --detach"
+    assert Order("pgd-dom-re", jobs="1").command() == "domcli run pgd-dom-re --jobs-per-gpu 1 --detach"
+    assert Form("pgd-dom-re").order().command() == "domcli run pgd-dom-re --detach"
 
 
 @pytest.mark.parametrize(
     ("field", "text", "says"),
     [
-        ("jobs", "0", "jobs per GPU 0: write a whole number, 1 or more"),
-        ("jobs", "two", "jobs per GPU two: write a whole number, 1 or more"),
+        ("jobs", "0", "jobs per GPU 0: write auto, or a whole number, 1 or more"),
+        ("jobs", "two", "jobs per GPU two: write auto, or a whole number, 1 or more"),
         ("retries", "-1", "retries -1: write a whole number, 0 or more"),
         ("retries", "1.5", "retries 1.5: write a whole number, 0 or more"),
     ],

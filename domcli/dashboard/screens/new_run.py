@@ -80,7 +80,7 @@ class NewRun(ModalScreen[Order | None]):
                 yield Input(placeholder="PRESET-seedN", id="name", compact=True)
             with Horizontal(classes="line"):
                 yield Label("jobs per GPU")
-                yield Input(placeholder="1", id="jobs", compact=True)
+                yield Input(launch.AUTO, id="jobs", compact=True)
                 yield Label("retries")
                 yield Input(placeholder="0", id="retries", compact=True)
                 yield Tick("quick: a minute on digits", id="quick", compact=True)

@@ -18,6 +18,7 @@ from typing import Any
 from domcli.errors import DomcliError
 from domcli.trainer.bench.cases import Options, check
 from domcli.trainer.bench.runner import Runner
+from domcli.trainer.bench.together import TogetherRunner
 from domcli.trainer.stop import StopFlag, StopRequested
 
 FINISHED, REFUSED, STOPPED = 0, 2, 3
@@ -33,17 +34,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--pairs", type=int)
+    parser.add_argument("--together", action="store_true", help="time trainers that train at the same time")
+    parser.add_argument("--trainers", nargs="+", type=int, default=[], metavar="N")
     chosen = parser.parse_args(arguments)
     options = Options(
-        chosen.device, tuple(chosen.only), chosen.quick, chosen.width, chosen.batch_size, pairs=chosen.pairs
+        device=chosen.device,
+        only=tuple(chosen.only),
+        quick=chosen.quick,
+        width=chosen.width,
+        batch_size=chosen.batch_size,
+        pairs=chosen.pairs,
+        trainers=tuple(chosen.trainers),
     )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     stop = StopFlag()
     stop.install()
     try:
         with stop.at_once():
-            check(options)
-            Runner(options, chosen.shown_as, _tell).run()
+            check(options, together=chosen.together)
+            runner = TogetherRunner if chosen.together else Runner
+            runner(options, chosen.shown_as, _tell).run()
     except (StopRequested, BrokenPipeError):
         return STOPPED
     except DomcliError as error:

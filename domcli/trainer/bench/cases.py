@@ -36,6 +36,11 @@ EVALUATIONS = 3
 STEPS = {"none": 100, "fgsm": 50, "pgd": 20}
 """Steps of one measurement on CUDA, by attack, so that the host can run ahead as it does in training; 1 on a CPU."""
 
+PARADIGMS = ("natural", "fgsm", "pgd-10")
+"""The cases of which trainers are measured that train at the same time."""
+TRAINERS = (1, 2, 4, 8)
+"""How many; on a CPU no more than it has cores."""
+
 TEST_IMAGES = {"cuda": 10_000, "cpu": 128}
 """Images of a measured evaluation: the whole test set on CUDA, one batch on a CPU."""
 
@@ -55,6 +60,8 @@ class Options:
     batch_size: int = 128
     pairs: int | None = None
     """Pairs of measurements of each case; None: as PAIRS or QUICK_PAIRS say."""
+    trainers: tuple[int, ...] = ()
+    """How many train at the same time; empty: as TRAINERS says."""
 
     def cases(self) -> tuple[str, ...]:
         """Return the cases in their order. Raises SettingsError for one that is none."""
@@ -62,6 +69,13 @@ class Options:
             if name not in CASES:
                 raise SettingsError(f"unknown case {name!r}; the cases are {', '.join(CASES)}")
         return tuple(name for name in CASES if not self.only or name in self.only)
+
+    def paradigms(self) -> tuple[str, ...]:
+        """Return the cases of trainers that train at the same time. Raises SettingsError for one that is none."""
+        for name in self.only:
+            if name not in PARADIGMS:
+                raise SettingsError(f"--together does not measure {name!r}; it measures {', '.join(PARADIGMS)}")
+        return tuple(name for name in PARADIGMS if not self.only or name in self.only)
 
     def settings(self, case: str, threshold: float | None = None) -> Settings:
         """Return the settings of a case, with the threshold T that is wanted in place of the preset's."""
@@ -91,9 +105,9 @@ def evaluates(settings: Settings) -> bool:
     return settings.dom.operate == "none" and settings.data.augment == "none"
 
 
-def check(options: Options) -> Sequence[str]:
+def check(options: Options, *, together: bool = False) -> Sequence[str]:
     """Return the cases, after everything that can be refused without torch has been. Raises SettingsError."""
-    cases = options.cases()
+    cases = options.paradigms() if together else options.cases()
     for case in cases:
         options.settings(case)
     return cases

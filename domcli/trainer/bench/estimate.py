@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from domcli.settings import Settings
+from domcli.trainer.bench.workers import PlainEvaluation
 
 IMAGES = {"cifar10": (50_000, 10_000), "cifar100": (50_000, 10_000), "svhn": (73_257, 26_032)}
 """Training and test images of the data sets whose images are 32 x 32 in colour, as those that are measured."""
@@ -37,6 +39,10 @@ class Measured:
 
     steps: dict[Key, MeasuredStep] = field(default_factory=dict)
     evaluations: dict[Key, MeasuredEvaluation] = field(default_factory=dict)
+    plain_steps: dict[Key, float] = field(default_factory=dict)
+    """Seconds."""
+    plain_evaluation: PlainEvaluation | None = None
+    """Of PGD training."""
 
     def add_step(self, settings: Settings, step: MeasuredStep) -> None:
         """Take up a step of these settings, after the warm-up."""
@@ -45,6 +51,10 @@ class Measured:
     def add_evaluation(self, settings: Settings, evaluation: MeasuredEvaluation) -> None:
         """Take up an evaluation as these settings ask for it."""
         self.evaluations[evaluation_key(settings)] = evaluation
+
+    def add_plain_step(self, settings: Settings, seconds: float) -> None:
+        """Take up a step of the plain loop with these settings, after the warm-up."""
+        self.plain_steps[step_key(settings)] = seconds
 
 
 class NotMeasured(Exception):
@@ -130,6 +140,20 @@ def estimate(settings: Settings, measured: Measured) -> dict[str, Any]:
         "measured": [*dict.fromkeys([*from_before, *from_after]), f"evaluation beside {found.case}"],
         "extrapolated": extrapolated,
     }
+
+
+def against_plain(settings: Settings, measured: Measured, found: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return the seconds of the plain loop's epoch after the warm-up, and how many times it takes as long as domcli's.
+
+    To each epoch belongs what is evaluated after it: here PGD on the test set, there also on the training set, as the
+    official script does. None where that was not measured, or where it is not PGD training.
+    """
+    step, evaluation = measured.plain_steps.get(step_key(settings)), measured.plain_evaluation
+    if settings.attack.name != "pgd" or step is None or evaluation is None:
+        return {"plain_epoch": None, "epoch_ratio": None}
+    train_images, test_images = _counts(settings)
+    plain = found["steps_per_epoch"] * step + train_images * evaluation.train + test_images * evaluation.test
+    return {"plain_epoch": plain, "epoch_ratio": plain / (found["epoch_after"] + found["evaluation"])}
 
 
 def _step(settings: Settings, measured: Measured, after_warmup: bool) -> tuple[float, list[str]]:

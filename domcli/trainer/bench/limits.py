@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 
 from domcli.trainer.bench.floor import Limits, known_peak
-from domcli.trainer.device import name
+from domcli.trainer.device import name, wait_for
 
 ROWS = {"cuda": (8192,), "cpu": (1024, 2048)}
 """Sizes of the product. The small one is over before another program takes the core, the large one fills more of it."""
@@ -43,12 +43,6 @@ def copy_bandwidth(device: torch.device, size: int) -> float:
     source = torch.ones(size // 4, device=device)
     target = torch.empty_like(source)
     return 2 * size / _fastest(lambda: target.copy_(source), device)
-
-
-def wait_for(device: torch.device) -> None:
-    """Return when the device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _fastest(work: Callable[[], object], device: torch.device) -> float:

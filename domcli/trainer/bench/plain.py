@@ -142,6 +142,17 @@ def attack(model: nn.Module, images: Tensor, labels: Tensor, settings: AttackSet
     return best
 
 
+def evaluate(model: nn.Module, images: Tensor, labels: Tensor, settings: AttackSettings) -> tuple[int, int]:
+    """Return how many of the images are classified correctly, as they are and attacked, network in eval mode."""
+    model.eval()
+    try:
+        natural = model(images).argmax(1) == labels
+        attacked = model(images + attack(model, images, labels, settings)).argmax(1) == labels
+    finally:
+        model.train()
+    return int(natural.sum().item()), int(attacked.sum().item())
+
+
 def distract(model: nn.Module, images: Tensor, labels: Tensor, natural_losses: Tensor, dom: DomSettings) -> Tensor:
     """Return the images with the high-confidence ones augmented until the model is less sure of them (DOM_DA)."""
     images = images.clone()

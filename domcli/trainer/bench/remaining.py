@@ -70,6 +70,12 @@ def step_guess(settings: Settings, side: str, peak: float) -> float:
     return needed_passes(settings, 0.5).total * domcli
 
 
+def plain_evaluation_share(settings: Settings) -> float:
+    """Return the passes of the plain loop's evaluation of a batch, as a test and as a training batch, in its steps."""
+    steps = settings.evaluation.steps + settings.attack.steps
+    return (3 * steps + 2 * 3) / plain_passes(settings)
+
+
 def evaluation_guess(settings: Settings, images: int, peak: float) -> float:
     """Return about the seconds of an evaluation of so many images."""
     steps = 0 if settings.evaluation.attack == "none" else settings.evaluation.steps * settings.evaluation.restarts

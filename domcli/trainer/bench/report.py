@@ -18,9 +18,16 @@ from domcli import __version__
 from domcli.presets import available, resolve
 from domcli.settings import Settings
 from domcli.trainer.bench.cases import CASES, TEST_IMAGES, Options, steps_of
-from domcli.trainer.bench.estimate import Measured, MeasuredEvaluation, MeasuredStep, NotMeasured, estimate
+from domcli.trainer.bench.estimate import (
+    Measured,
+    MeasuredEvaluation,
+    MeasuredStep,
+    NotMeasured,
+    against_plain,
+    estimate,
+)
 from domcli.trainer.bench.floor import floor
-from domcli.trainer.bench.workers import Machine, Measurement
+from domcli.trainer.bench.workers import Machine, Measurement, PlainEvaluation
 
 SCHEMA = 1
 ASSUMPTIONS = (
@@ -40,6 +47,7 @@ class Case:
     measured: dict[str, list[Measurement]] = field(default_factory=lambda: {"plain": [], "domcli": []})
     evaluations: list[float] = field(default_factory=list)
     """Seconds for each image."""
+    plain_evaluations: list[PlainEvaluation] = field(default_factory=list)
     environments: dict[str, dict[str, Any]] = field(default_factory=dict)
     problem: str | None = None
 
@@ -103,6 +111,7 @@ class Report:
                 "images": TEST_IMAGES[self.machine.device_type],
                 "measurements": case.evaluations,
             }
+        found["plain_evaluation"] = [asdict(one) for one in case.plain_evaluations]
         return found
 
     def _estimates(self) -> list[dict[str, Any]]:
@@ -114,12 +123,17 @@ class Report:
                 images = TEST_IMAGES[self.machine.device_type]
                 seconds = images * statistics.median(case.evaluations)
                 measured.add_evaluation(case.settings, MeasuredEvaluation(case.name, seconds, images))
+            if steps := [one.seconds for one in case.measured["plain"]]:
+                measured.add_plain_step(case.settings, statistics.median(steps))
+            if case.plain_evaluations:
+                measured.plain_evaluation = min(case.plain_evaluations, key=lambda one: one.test + one.train)
         return [_estimate(name, settings, measured) for name, settings in self._presets.items()]
 
 
 def _estimate(name: str, settings: Settings, measured: Measured) -> dict[str, Any]:
     try:
-        return {"preset": name, "problem": None, **estimate(settings, measured)}
+        found = estimate(settings, measured)
+        return {"preset": name, "problem": None, **found, **against_plain(settings, measured, found)}
     except NotMeasured as missing:
         return {"preset": name, "problem": str(missing)}
 

@@ -21,6 +21,24 @@ Tell = Callable[[dict[str, Any]], None]
 """Takes a message: `progress` or `report`."""
 
 
+def look_at_machine(
+    settings: Settings, device: str, shown_as: str | None, schedule: remaining.Schedule, tell: Tell
+) -> Machine:
+    """Return what is computed on; a GPU is told of as what it is `shown_as`. Raises DeviceError."""
+    tell({"kind": "progress", "case": "machine", "doing": "peak and bandwidth", "fraction": 0.0, "remaining": None})
+    began = time.monotonic()
+    try:
+        with worker(Job("machine", settings, device)) as process:
+            machine: Machine = process.ask("describe")
+    except WorkerFailed as failed:
+        raise DeviceError(str(failed)) from None
+    schedule.plan(remaining.START, remaining.START_SECONDS)
+    schedule.done(remaining.START, remaining.START_SECONDS, time.monotonic() - began)
+    if shown_as is not None and machine.device_type == "cuda":
+        machine.environment["device"] = shown_as
+    return machine
+
+
 class Runner:
     """A benchmark while it runs."""
 
@@ -33,9 +51,8 @@ class Runner:
 
     def run(self) -> None:
         """Measure everything, and tell the report anew after every measurement. Raises DeviceError."""
-        machine = self._look_at_machine()
-        if self._shown_as is not None and machine.device_type == "cuda":
-            machine.environment["device"] = self._shown_as
+        settings = self._options.settings(self._options.cases()[0])
+        machine = look_at_machine(settings, self._options.device, self._shown_as, self._schedule, self._tell)
         self._report = Report(self._options, machine)
         cases = [Case(name, self._options.settings(name, machine.threshold)) for name in self._options.cases()]
         for case in cases:
@@ -50,21 +67,6 @@ class Runner:
             self._tell_report(complete=False)
         self._tell_report(complete=True)
 
-    def _look_at_machine(self) -> Machine:
-        self._tell(
-            {"kind": "progress", "case": "machine", "doing": "peak and bandwidth", "fraction": 0.0, "remaining": None}
-        )
-        settings = self._options.settings(self._options.cases()[0])
-        began = time.monotonic()
-        try:
-            with worker(Job("machine", settings, self._options.device)) as process:
-                machine: Machine = process.ask("describe")
-        except WorkerFailed as failed:
-            raise DeviceError(str(failed)) from None
-        self._schedule.plan(remaining.START, remaining.START_SECONDS)
-        self._schedule.done(remaining.START, remaining.START_SECONDS, time.monotonic() - began)
-        return machine
-
     def _plan(self, case: Case, add: Callable[[str, float], None]) -> None:
         """Add what a case needs to the schedule."""
         for side in self._sides(case.settings):
@@ -74,6 +76,8 @@ class Runner:
         if evaluates(case.settings):
             for _ in range(self._evaluations() + 1):
                 add("evaluation", self._evaluation_guess(case.settings))
+        for _ in range(self._plain_evaluations(case.settings)):
+            add("plain evaluation", self._guess_of("plain evaluation", case.settings))
 
     def _measure(self, case: Case) -> None:
         """Measure a case: pairs in which the sides take turns, then the evaluation."""
@@ -99,6 +103,9 @@ class Runner:
                     self._tell_report(complete=False)
             if evaluates(case.settings):
                 self._evaluate(case, workers["domcli"])
+            for repeat in range(self._plain_evaluations(case.settings)):
+                self._say(case, f"plain, evaluation {repeat + 1}")
+                case.plain_evaluations.append(self._timed(case, "plain evaluation", workers["plain"], "evaluate"))
             case.environments["domcli"] = workers["domcli"].ask("describe")
 
     def _evaluate(self, case: Case, process: Worker) -> None:
@@ -110,7 +117,7 @@ class Runner:
 
     def _timed(self, case: Case, kind: str, process: Worker, request: str) -> Any:
         """Have a process measure, and note how long that took."""
-        guess = self._evaluation_guess(case.settings) if kind == "evaluation" else self._guess(case.settings, kind)
+        guess = self._guess_of(kind, case.settings)
         began = time.monotonic()
         found = process.ask(request)
         self._schedule.done(kind, guess, time.monotonic() - began)
@@ -124,6 +131,20 @@ class Runner:
 
     def _evaluations(self) -> int:
         return 1 if self._options.quick else EVALUATIONS
+
+    def _plain_evaluations(self, settings: Settings) -> int:
+        """Return how often the plain loop's evaluation is measured: beside PGD-10 without DOM, where it takes part."""
+        if settings.attack.name != "pgd" or not evaluates(settings) or not self._options.compares(settings):
+            return 0
+        return self._evaluations() if self._report.machine.device_type == "cuda" else 1
+
+    def _guess_of(self, kind: str, settings: Settings) -> float:
+        if kind == "evaluation":
+            return self._evaluation_guess(settings)
+        if kind == "plain evaluation":
+            steps = self._steps(settings)
+            return remaining.plain_evaluation_share(settings) * self._guess(settings, "plain") / steps
+        return self._guess(settings, kind)
 
     def _guess(self, settings: Settings, side: str) -> float:
         return self._steps(settings) * remaining.step_guess(settings, side, self._report.machine.limits.flops)

@@ -14,14 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from domcli.settings import Settings
+from domcli.settings import AttackSettings, Settings
 from domcli.stream import EventWriter
 from domcli.trainer import device as devices
 from domcli.trainer.augment import to_float, to_uint8
 from domcli.trainer.bench import plain
 from domcli.trainer.bench.cases import TEST_IMAGES
-from domcli.trainer.bench.limits import measure_limits, wait_for
-from domcli.trainer.bench.workers import Answers, Job, Machine, Measurement, Timed
+from domcli.trainer.bench.estimate import IMAGES
+from domcli.trainer.bench.limits import measure_limits
+from domcli.trainer.bench.workers import Answers, Job, Machine, Measurement, PlainEvaluation, Timed
 from domcli.trainer.data import Dataset, ImageSet
 from domcli.trainer.evaluate import Attacks, Draws, evaluate
 from domcli.trainer.fast import settle
@@ -60,7 +61,9 @@ class TimedLoader:
 
 def answers(job: Job) -> Answers:
     """Set up what a job is about, and return what it answers to each request."""
-    return {"machine": machine_side, "plain": plain_side, "domcli": domcli_side}[job.side](job)
+    from domcli.trainer.bench.trainers import trainer_side  # which builds on what is here
+
+    return {"machine": machine_side, "plain": plain_side, "domcli": domcli_side, "trainer": trainer_side}[job.side](job)
 
 
 def machine_side(job: Job) -> Answers:
@@ -103,21 +106,28 @@ def plain_side(job: Job) -> Answers:
         )
         return Measurement(timed.seconds, timed.cpu, loader.seconds / job.steps, sums.high_confidence / sums.seen)
 
-    return {"measure": measure, "describe": lambda: {"precision": "float32", "threads": torch.get_num_threads()}}
+    return {
+        "measure": measure,
+        "evaluate": lambda: plain_evaluation(model, job.settings, device),
+        "describe": lambda: {"precision": "float32", "threads": torch.get_num_threads()},
+    }
+
+
+def plain_evaluation(model: Classifier, settings: Settings, device: torch.device) -> PlainEvaluation:
+    """Time what the official script evaluates after an epoch of PGD training: both sets attacked, a batch of each."""
+    images, labels = (part.to(device) for part in synthetic_images(settings.train.batch_size))
+    tested = {"steps": settings.evaluation.steps, "alpha": settings.evaluation.alpha}
+
+    def seconds(attack: AttackSettings) -> float:
+        return _timed(lambda: plain.evaluate(model, to_float(images), labels, attack), device, len(images))[0].seconds
+
+    return PlainEvaluation(test=seconds(settings.attack.model_copy(update=tested)), train=seconds(settings.attack))
 
 
 def domcli_side(job: Job) -> Answers:
-    """Set up as the trainer process does, on an epoch of exactly the steps to measure, and let it train that epoch."""
+    """Let a trainer train an epoch of exactly the steps to measure."""
     device = devices.select_device(job.device)
-    devices.keep_freed_memory()
-    devices.prepare(device)
-    train = job.settings.train
-    images, labels = synthetic_images(train.batch_size * job.steps)
-    pictures = ImageSet(images.to(device).contiguous(memory_format=torch.channels_last), labels.to(device))
-    names = tuple(str(label) for label in range(CLASSES))
-    training = Training.fresh(job.settings, Dataset(pictures, pictures, names, MEAN, STD), device)
-    settle(training, {})
-    training.epoch = _epoch_after_warmup(job.settings)
+    training = fresh_training(job.settings, device, *synthetic_images(job.settings.train.batch_size * job.steps))
     reporter = ProgressReporter(training, EventWriter(Path(os.devnull)))
     stop = StopFlag()
 
@@ -134,6 +144,18 @@ def domcli_side(job: Job) -> Answers:
         "evaluate": evaluation(training),
         "describe": lambda: {"threads": torch.get_num_threads(), "engine": training.engine.describe()},
     }
+
+
+def fresh_training(settings: Settings, device: torch.device, images: Tensor, labels: Tensor) -> Training:
+    """Set up as the trainer process does, on these images (uint8, N x 3 x 32 x 32), after the warm-up's end."""
+    devices.keep_freed_memory()
+    devices.prepare(device)
+    pictures = ImageSet(images.to(device).contiguous(memory_format=torch.channels_last), labels.to(device))
+    names = tuple(str(label) for label in range(CLASSES))
+    training = Training.fresh(settings, Dataset(pictures, pictures, names, MEAN, STD), device)
+    settle(training, {}, IMAGES["cifar10"])
+    training.epoch = _epoch_after_warmup(settings)
+    return training
 
 
 def evaluation(training: Training) -> Callable[[], Timed]:
@@ -181,10 +203,10 @@ def median_loss(settings: Settings) -> float:
 
 def _timed(work: Callable[[], object], device: torch.device, parts: int) -> tuple[Timed, Any]:
     """Return the wall and CPU seconds of each of `parts` that the work consists of, and what the work returned."""
-    wait_for(device)
+    devices.wait_for(device)
     began, cpu_began = time.perf_counter(), time.process_time()
     found = work()
-    wait_for(device)
+    devices.wait_for(device)
     return Timed((time.perf_counter() - began) / parts, (time.process_time() - cpu_began) / parts), found
 
 

@@ -8,20 +8,21 @@ import signal
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal
 
 from domcli.settings import Settings
-from domcli.trainer import TORCH_ENVIRONMENT
+from domcli.trainer import torch_environment
 from domcli.trainer.bench.floor import Limits
 
-Side = Literal["machine", "plain", "domcli"]
-Answers = Mapping[str, Callable[[], Any]]
+Side = Literal["machine", "plain", "domcli", "trainer"]
+Answers = Mapping[str, Callable[..., Any]]
 """What a side answers, by request."""
 
+OUT_OF_MEMORY = ("out of memory", "alloc_failed", "can't allocate memory", "cannot allocate memory")
 ENDING_SECONDS = 5.0
 """To wait for the exit code of a process that has closed its end."""
 
@@ -34,6 +35,8 @@ class Job:
     settings: Settings
     device: str
     steps: int = 1
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the process beside those of this one."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,14 @@ class Measurement(Timed):
 
 
 @dataclass(frozen=True)
+class PlainEvaluation:
+    """Seconds for each image that the plain loop evaluates: of the test set, and of the training set."""
+
+    test: float
+    train: float
+
+
+@dataclass(frozen=True)
 class Machine:
     """What is computed on: `device_type` is cpu or cuda, `environment` what is told of it."""
 
@@ -66,14 +77,32 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """What a trainer tells before it trains beside others."""
+
+    step_seconds: float
+    """About; the others may have been busy meanwhile."""
+    memory: int
+    """The most bytes that its process has taken of the device's memory, without what the driver takes."""
+    threads: int
+    engine: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Failure:
     """What a process answers when it cannot."""
 
     reason: str
+    memory: bool = False
+    """Whether memory did not suffice."""
 
 
 class WorkerFailed(Exception):
-    """A process could not measure; the message says why."""
+    """A process could not measure; the message says why, `memory` whether memory did not suffice."""
+
+    def __init__(self, reason: str, *, memory: bool = False) -> None:
+        super().__init__(reason)
+        self.memory = memory
 
 
 class Worker:
@@ -84,20 +113,31 @@ class Worker:
         self._connection = connection
         self._process = process
 
-    def ask(self, request: str) -> Any:
+    def ask(self, request: str, *arguments: object) -> Any:
         """Have the process answer, and wait for it. Raises WorkerFailed."""
+        self.send(request, *arguments)
+        return self.answer()
+
+    def send(self, request: str, *arguments: object) -> None:
+        """Have the process begin with an answer, to be waited for later."""
+        with contextlib.suppress(OSError):  # of a process that is gone, `answer` tells
+            self._connection.send((request, *arguments))
+
+    def answer(self) -> Any:
+        """Wait for the answer to a request. Raises WorkerFailed."""
         try:
-            self._connection.send(request)
             answer = self._connection.recv()
         except (EOFError, OSError):
             self._process.join(ENDING_SECONDS)
             code = self._process.exitcode
+            killed = code == -signal.SIGKILL
             raise WorkerFailed(
                 f"the process of the {self._side} side ended before it answered, exit code {code}"
-                + (": killed, as happens where memory runs out" if code == -signal.SIGKILL else "")
+                + (": killed, as happens where memory runs out" if killed else ""),
+                memory=killed,
             ) from None
         if isinstance(answer, Failure):
-            raise WorkerFailed(answer.reason)
+            raise WorkerFailed(answer.reason, memory=answer.memory)
         return answer
 
 
@@ -108,7 +148,7 @@ def worker(job: Job) -> Iterator[Worker]:
     process = spawning.Process(target=serve, args=(there, job), daemon=True)
     # The trainer process gives torch this environment; plain research code does not.
     before = dict(os.environ)
-    os.environ.update({} if job.side == "plain" else TORCH_ENVIRONMENT)
+    os.environ.update({**({} if job.side == "plain" else torch_environment()), **job.environment})
     process.start()
     os.environ.clear()
     os.environ.update(before)
@@ -128,8 +168,8 @@ def serve(connection: Connection, job: Job) -> None:
     found = _guarded(lambda: _set_up(job))
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
-            request = connection.recv()
-            connection.send(found if isinstance(found, Failure) else _guarded(found[request]))
+            request, *arguments = connection.recv()
+            connection.send(found if isinstance(found, Failure) else _guarded(found[request], *arguments))
 
 
 def _set_up(job: Job) -> Answers:
@@ -138,18 +178,26 @@ def _set_up(job: Job) -> Answers:
     return answers(job)
 
 
-def _guarded(work: Callable[[], Any]) -> Any:
+def _guarded(work: Callable[..., Any], *arguments: object) -> Any:
     """Return what the work returns, or the failure it ends with."""
     try:
-        return work()
+        return work(*arguments)
     except Exception as error:
         traceback.print_exc()
-        return Failure(_sentence(error))
+        return Failure(_sentence(error), _lacks_memory(error))
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Tell whether memory did not suffice; CUDA and its libraries say so as errors of other kinds, too."""
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(word in text for word in OUT_OF_MEMORY)
 
 
 def _sentence(error: Exception) -> str:
     text = str(error).strip().split("\n")[0]
-    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+    if _lacks_memory(error):
         return "memory does not suffice; free some, or take a smaller --batch-size"
     from domcli.errors import DomcliError
 
