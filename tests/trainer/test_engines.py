@@ -19,6 +19,7 @@ from domcli.trainer.engine import Engine
 from domcli.trainer.evaluate import Attacks, Draws, evaluate
 from domcli.trainer.fast import engine_for
 from domcli.trainer.fast.recorded import Function, RecordingEngine
+from domcli.trainer.fast.twin import Twins
 from domcli.trainer.models.normalisation import BatchNormReLU
 from domcli.trainer.seeding import Purpose
 from domcli.trainer.state import Training
@@ -84,7 +85,9 @@ def _draws_of_the_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_losses_of_all_steps_agree(preset: str) -> None:
     plain, recorded = fresh(preset), fresh(preset)
     expected = losses_of(plain, Engine(plain))
-    found = losses_of(recorded, RecordingEngine(recorded, calling))
+    engine = RecordingEngine(recorded, calling)
+    engine.network = Twins(recorded.classifier)
+    found = losses_of(recorded, engine)
     torch.testing.assert_close(torch.tensor(found), torch.tensor(expected), rtol=2e-3, atol=2e-3)
     acted = sum(row[6] + row[7] for row in expected)
     assert 0 < acted < STEPS * BATCH  # some patterns were high-confidence, and some were not

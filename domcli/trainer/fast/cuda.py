@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from domcli.trainer import device as devices
 from domcli.trainer.attacks import input_gradient
 from domcli.trainer.evaluate import BATCH, Attacks
 from domcli.trainer.fast.compiled import CompiledNetwork
-from domcli.trainer.fast.recorded import Function, Outputs, Recorder
+from domcli.trainer.fast.recorded import Function, Outputs, Recorder, restored
 from domcli.trainer.fast.remembered import recall, remember
 from domcli.trainer.step import Network, judge, loss_of
 from domcli.trainer.stop import StopRequested
@@ -58,12 +57,13 @@ def settle(training: Training, known: dict[str, object], images: tuple[int, int]
     `known` is environment.json of a run that goes on, else empty; `images` are those trained and tested on in an epoch.
     """
     engine, network, why = training.engine, None, None
-    with _as_before(training):
+    with restored(list(training.classifier.buffers())):
         before = known.get("network")
         if before is None:
             network, why = _faster(training, passes_of(training, images), recorder)
         elif before == COMPILED:
             network, why = _tried(training)
+    training.optimizer.zero_grad()
     if network is not None:
         engine.network = network
     engine.about_network = {"network": WRITTEN if network is None else COMPILED}
@@ -196,20 +196,6 @@ def _seconds(function: Function, batch: Sequence[Tensor]) -> float:
         function(*batch)
     devices.wait_for(batch[0].device)
     return (time.perf_counter() - began) / REPLAYS
-
-
-@contextmanager
-def _as_before(training: Training) -> Iterator[None]:
-    """Put the running statistics back, and forget the gradients, whatever happens."""
-    buffers = list(training.classifier.buffers())
-    values = [buffer.clone() for buffer in buffers]
-    try:
-        yield
-    finally:
-        training.optimizer.zero_grad()
-        with torch.no_grad():
-            for buffer, value in zip(buffers, values, strict=True):
-                buffer.copy_(value)
 
 
 def _key(training: Training) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from domcli.trainer.fast.recorded import Function, Outputs
+from domcli.trainer.fast.recorded import Function, Outputs, restored
 
 WARM_UPS = 2
 """Times that a function is done before it is recorded: libraries choose their kernels and take their memory then."""
@@ -24,7 +24,7 @@ def record(function: Function, inputs: Sequence[Tensor], changed: Sequence[Tenso
     """
     held = [value.clone(memory_format=torch.preserve_format) for value in inputs]
     graph = torch.cuda.CUDAGraph()
-    with _as_before(changed):
+    with restored(changed), _random_states_as_before():
         aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
@@ -50,16 +50,11 @@ def _pool() -> Any:
 
 
 @contextmanager
-def _as_before(changed: Sequence[Tensor]) -> Iterator[None]:
-    """Put back tensors and random states, whatever happens."""
-    values = [value.detach().clone() for value in changed]
+def _random_states_as_before() -> Iterator[None]:
     host, device = torch.get_rng_state(), torch.cuda.get_rng_state()
     try:
         yield
     finally:
         torch.cuda.synchronize()
-        with torch.no_grad():
-            for place, value in zip(changed, values, strict=True):
-                place.copy_(value)
         torch.set_rng_state(host)
         torch.cuda.set_rng_state(device)

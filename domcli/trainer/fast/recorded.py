@@ -9,7 +9,8 @@ the host between two recordings.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -34,6 +35,18 @@ Recorder = Callable[[Function, Sequence[Tensor], Sequence[Tensor]], Function]
 Recording leaves the changed tensors and the random generators as they were; raises RuntimeError where it cannot be
 done.
 """
+
+
+@contextmanager
+def restored(tensors: Sequence[Tensor]) -> Iterator[None]:
+    """Put back the values of tensors afterwards, whatever happens."""
+    values = [tensor.detach().clone() for tensor in tensors]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, value in zip(tensors, values, strict=True):
+                tensor.copy_(value)
 
 
 class RecordingEngine(Engine):
