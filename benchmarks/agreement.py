@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from domcli import rundir
+from domcli import finding, rundir
 from domcli.runs import read_run
 
 PRESETS = {"natural-dom-re": 10, "fgsm-dom-re": 10, "pgd-dom-re": 6}
@@ -77,7 +77,7 @@ def _trained(preset: str, settings: list[str], options: argparse.Namespace, runs
     subprocess.run(
         [*command, "--runs-dir", str(runs_dir), *overrides], env=environment, check=True, capture_output=True
     )
-    return [dict(_accuracies(run)) for run in rundir.list_runs(runs_dir) if run.name.startswith(preset)]
+    return [dict(_accuracies(run)) for run in finding.list_runs(runs_dir) if run.name.startswith(preset)]
 
 
 def _accuracies(run: rundir.RunDirectory) -> Iterator[tuple[str, float]]:

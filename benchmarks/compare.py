@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from domcli import evaluations, rundir
+from domcli import evaluations, finding, rundir
 from domcli.compare import FORMATS, compare, export, select
 from domcli.events import (
     AnyEvent,
@@ -70,9 +70,9 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="domcli-compare-") as temporary:
         folder = (options.folder or Path(temporary) / "runs").resolve()
-        if not rundir.list_runs(folder):
+        if not finding.list_runs(folder):
             write_runs(folder, options.runs, options.epochs, options.progress, options.seeds)
-        runs = rundir.list_runs(folder)
+        runs = finding.list_runs(folder)
         size = sum(run.events.stat().st_size for run in runs)
         print(f"{len(runs)} runs, {size / 1e6:.0f} MB of events; median (fastest) of {options.repeats}, seconds\n")
         print(f"  {'':<40} {'wall':>6} {'':7} {'CPU':>6}")

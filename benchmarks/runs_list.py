@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from domcli import rundir
+from domcli import finding, rundir
 from domcli.brief import BriefWriter
 from domcli.events import (
     AnyEvent,
@@ -53,9 +53,9 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="domcli-list-") as temporary:
         folder = (options.folder or Path(temporary) / "runs").resolve()
-        if not rundir.list_runs(folder):
+        if not finding.list_runs(folder):
             _write_runs(folder, options.runs, options.epochs, options.progress)
-        runs = rundir.list_runs(folder)
+        runs = finding.list_runs(folder)
         size = sum(run.events.stat().st_size for run in runs)
         print(f"{len(runs)} runs, {size / 1e6:.0f} MB of events; median (fastest) of {options.repeats}, seconds\n")
         _print_times("with brief.json", folder, options.repeats)

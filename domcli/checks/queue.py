@@ -7,7 +7,7 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from domcli import process, rundir
+from domcli import finding, process
 from domcli.checks.check import Check, plural
 from domcli.runs import Run, read_run
 
@@ -16,7 +16,7 @@ MOST_NAMES = 5
 
 def read_runs(runs_dir: Path) -> list[Run]:
     """Return every run of a folder as it is now. Raises RunDirectoryError if the folder cannot be listed."""
-    return [read_run(directory, brief=True) for directory in rundir.list_runs(runs_dir)]
+    return [read_run(directory, brief=True) for directory in finding.list_runs(runs_dir)]
 
 
 def trainers(runs: Sequence[Run]) -> dict[int, str]:

@@ -120,7 +120,7 @@ def _refuse_none(folder: Path) -> list[str]:
     import shlex
 
     from domcli.compare.errors import ComparisonError
-    from domcli.rundir import list_runs
+    from domcli.finding import list_runs
 
     stems = list(dict.fromkeys(re.sub(r"-seed\d+(-\d+)?$", "", run.name) for run in list_runs(folder)))
     example = shlex.join(["domcli", "compare-runs", *(stems[:2] or ["pgd-baseline", "pgd-dom-re"])])

@@ -107,7 +107,7 @@ def _source(runs_dir: Path | None, replay: Sequence[str], speed: float | None, *
 
         return DirectorySource(folder, steerable=steerable)
     from domcli.dashboard.replay import ReplaySource
-    from domcli.rundir import select
+    from domcli.finding import select
 
     return ReplaySource(folder, select(folder, replay), SPEED if speed is None else speed)
 

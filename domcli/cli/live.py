@@ -19,7 +19,8 @@ from domcli.cli.epochs import EpochTable
 from domcli.cli.follow import log_tail, starting
 from domcli.cli.plain import describe
 from domcli.events import Progress, Started
-from domcli.rundir import RunDirectory, queue_places
+from domcli.finding import queue_places
+from domcli.rundir import RunDirectory
 from domcli.runs import Run
 from domcli.runstate import RunState, epoch_fraction, headline_accuracy
 from domcli.settings import Settings

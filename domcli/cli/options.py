@@ -26,7 +26,7 @@ def complete_preset(incomplete: str) -> list[str]:
 
 def complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return the runs of the runs folder whose names begin so. Typer knows the arguments by these names."""
-    from domcli.rundir import list_runs
+    from domcli.finding import list_runs
 
     chosen = ctx.params.get("runs_dir")
     return [run.name for run in list_runs(resolve_runs_dir(chosen)) if run.name.startswith(incomplete)]
@@ -86,7 +86,7 @@ def resolve_runs_dir(option: Path | str | None) -> Path:
 
 def find_run(wanted: str, runs_dir: Path | None) -> RunDirectory:
     """Return the run meant by a RUN argument. Raises RunDirectoryError when there is none, or more than one."""
-    from domcli.rundir import find
+    from domcli.finding import find
 
     return find(resolve_runs_dir(runs_dir), wanted)
 

@@ -98,7 +98,7 @@ def runs(
 def _list(view: View, place: str, *, as_json: bool) -> None:
     from domcli.cli.runs_table import write_runs
     from domcli.cli.summary import as_json as summary
-    from domcli.rundir import queue_places
+    from domcli.finding import queue_places
     from domcli.runs import read_run
 
     wake_queue(view.runs_dir)

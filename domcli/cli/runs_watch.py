@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.live import Live
 from rich.text import Text
 
-from domcli import rundir
+from domcli import finding
 from domcli.cli import output
 from domcli.cli.runs import View, footer
 from domcli.cli.runs_table import Segments, Terminal, as_text, table_lines
@@ -71,7 +71,7 @@ class Screen:
 
     def draw(self, runs: list[Run], width: int, height: int) -> Text:
         """Return the whole screen."""
-        places = rundir.queue_places(self._view.runs_dir)
+        places = finding.queue_places(self._view.runs_dir)
         shown = self._view.arrange(runs, places)
         header, *body = table_lines(shown, Terminal(width), places) if shown else [[("no runs to show", "dim")]]
         self._page = max(1, height - 3)

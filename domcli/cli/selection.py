@@ -30,7 +30,7 @@ def select_runs(
 
     Without names it is all runs in these states, oldest first; says so on stderr if there are none. Raises
     SelectionError for an unknown state and if there are neither names nor states (`verb` says what for), else
-    RunDirectoryError as `rundir.select`.
+    RunDirectoryError as `finding.select`.
     """
     from domcli.runs import read_run
 
@@ -49,10 +49,10 @@ def select_runs(
 
 
 def directories(names: Sequence[str] | None, runs_dir: Path) -> list[RunDirectory]:
-    """Return the runs that are named, all of the folder if none is. Raises RunDirectoryError as `rundir.select`."""
-    from domcli import rundir
+    """Return the runs that are named, all of the folder if none is. Raises RunDirectoryError as `finding.select`."""
+    from domcli import finding
 
-    return rundir.select(runs_dir, names) if names else rundir.list_runs(runs_dir)
+    return finding.select(runs_dir, names) if names else finding.list_runs(runs_dir)
 
 
 def parse_states(states: Sequence[str] | None) -> list[str] | None:

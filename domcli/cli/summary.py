@@ -10,7 +10,7 @@ from typing import Any
 from domcli.cli import figures
 from domcli.cli.options import program, reference, runs_command, shown_path
 from domcli.events import EpochEnd, Failed, Finished, Stopped
-from domcli.rundir import queue_places
+from domcli.finding import queue_places
 from domcli.runs import Run
 from domcli.runstate import RunState, epoch_fraction, headline_accuracy
 
@@ -18,7 +18,7 @@ from domcli.runstate import RunState, epoch_fraction, headline_accuracy
 def as_json(run: Run, places: Mapping[str, int] | None = None) -> dict[str, Any]:
     """Return what `--json` says of a run. Accuracies and progress are fractions, times seconds; null is not known.
 
-    `places` are those of its folder's queue, if they are known already (see `rundir.queue_places`).
+    `places` are those of its folder's queue, if they are known already (see `finding.queue_places`).
     """
     state, closing = run.state, run.state.closing
     return {

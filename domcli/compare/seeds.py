@@ -9,7 +9,8 @@ from pathlib import Path
 from domcli.compare.groups import Group, identity
 from domcli.compare.records import Record, flatten, read_record
 from domcli.errors import RunDirectoryError
-from domcli.rundir import RunDirectory, list_runs
+from domcli.finding import list_runs
+from domcli.rundir import RunDirectory
 from domcli.runs import Run
 
 ENOUGH = 3

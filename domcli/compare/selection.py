@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from domcli.errors import RunDirectoryError
-from domcli.rundir import RunDirectory, list_runs
+from domcli.finding import list_runs
+from domcli.rundir import RunDirectory
 
 WILDCARDS = "*?["
 SHOWN = 5

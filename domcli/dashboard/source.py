@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from domcli import devices, rundir
+from domcli import devices, finding
 from domcli.dashboard import grouping
 from domcli.dashboard.details import read_detail
 from domcli.dashboard.followed import Followed
@@ -106,7 +106,7 @@ class DirectorySource:
             return
         self._stamp, self._listed_at, self._problem = stamp, now, None
         try:
-            found = rundir.list_runs(self.runs_dir)
+            found = finding.list_runs(self.runs_dir)
         except DomcliError as error:
             self._problem, found = str(error), []
         self._followed = {run.name: self._followed.get(run.name) or Followed(run) for run in found}
@@ -136,7 +136,7 @@ class DirectorySource:
         titles = self._titles_of(known)
         counted = grouping.counted(known)
         queued = any(one.run is not None and one.run.status == "queued" for one in known)
-        places = rundir.queue_places(self.runs_dir) if queued else {}
+        places = finding.queue_places(self.runs_dir) if queued else {}
         for one in known:
             yield one.listed(titles, places, counts=one.directory.name in counted)
 

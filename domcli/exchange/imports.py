@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from domcli import __version__, rundir
+from domcli import __version__, finding, rundir
 from domcli.errors import StorageError
 from domcli.events import AnyEvent, EpochEnd, Finished, Started, Stopped, TestMetrics, TrainMetrics, encode
 from domcli.exchange.official import LoggedEpoch, Measured, OfficialLog, OfficialLogError, Session, read_log
@@ -52,7 +52,7 @@ def read_runs(paths: Sequence[Path], runs_dir: Path, name: str | None = None) ->
     """
     if name is not None:
         rundir.require_unused(runs_dir, name)
-    known = {_identity(run.read_environment()): run.name for run in rundir.list_runs(runs_dir)}
+    known = {_identity(run.read_environment()): run.name for run in finding.list_runs(runs_dir)}
     known.pop(None, None)
     found: list[ImportedRun] = []
     for path in paths:

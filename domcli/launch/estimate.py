@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domcli import devices, rundir
+from domcli import devices, finding
 from domcli.runs import Run, read_run
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Estimator:
         return sum(paces) / len(paces) * settings.train.epochs if paces else None
 
     def _look(self, runs_dir: Path) -> Iterator[Timed]:
-        for directory in rundir.list_runs(runs_dir):
+        for directory in finding.list_runs(runs_dir):
             run = read_run(directory, brief=True)
             if run.state.epochs and self._on_device(run):
                 pace = run.state.seconds / run.state.epochs_done

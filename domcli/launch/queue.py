@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from domcli import devices, rundir
+from domcli import devices, finding
 from domcli.devices import Device
 from domcli.errors import ProcessError, StorageError
 from domcli.events import Stopped
@@ -136,7 +136,7 @@ def request_end(run: RunDirectory, ask: Callable[[RunDirectory], ProcessIdentity
 def tickets(runs_dir: Path) -> list[tuple[RunDirectory, Ticket]]:
     """Return the runs with a ticket of this user on this machine, in queue order: those that wait and those at work."""
     found = []
-    for run in rundir.with_tickets(runs_dir):
+    for run in finding.with_tickets(runs_dir):
         ticket = run.read_ticket()
         if ticket is not None and ticket.host == socket.gethostname() and ticket.owner == os.getuid():
             found.append((run, ticket))

@@ -17,7 +17,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from domcli import rundir
+from domcli import finding
 from domcli.devices import Device
 from domcli.errors import StorageError
 from domcli.launch import locks
@@ -82,7 +82,7 @@ def host_folder(runs_dir: Path) -> HostFolder:
 
 def forget(runs_dir: Path) -> None:
     """Remove what launchers keep in a runs directory in which there is no run, unless one is at work there."""
-    if not (runs_dir / FOLDER).is_dir() or rundir.list_runs(runs_dir):
+    if not (runs_dir / FOLDER).is_dir() or finding.list_runs(runs_dir):
         return
     folder = host_folder(runs_dir)
     with contextlib.suppress(StorageError):

@@ -13,7 +13,7 @@ import fake_trainer
 import msgspec
 import psutil
 
-from domcli import process, rundir
+from domcli import finding, process, rundir
 from domcli.devices import CPU
 from domcli.events import AnyEvent, Failed, Finished, Stopped, encode
 from domcli.process import ProcessIdentity
@@ -50,7 +50,7 @@ def make(
     settings = Settings.model_validate({"train": {"epochs": of}}).to_dict()
     run = rundir.create(runs_dir, name, settings, {"preset": preset, "created": 1e9})
     # Runs that are made within the resolution of the clock keep their order, too.
-    os.utime(run.settings, (1e9 + len(rundir.list_runs(runs_dir)),) * 2)
+    os.utime(run.settings, (1e9 + len(finding.list_runs(runs_dir)),) * 2)
     if state == "queued":
         run.write_ticket(another_machines_ticket(name, **ticket))
         epochs = 0

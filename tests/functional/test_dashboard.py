@@ -11,7 +11,7 @@ from conftest import CommandLine
 from dashboard_driver import Driver, drive
 from textual.widgets import Input
 
-from domcli import rundir
+from domcli import finding
 from domcli.dashboard.screens.compare import CompareScreen
 from domcli.dashboard.screens.help import Help
 from domcli.dashboard.screens.log import LogScreen, LogView
@@ -420,7 +420,7 @@ def test_copying_gives_path_and_command() -> None:
         driver.list.go_to("fgsm")
         await driver.press("P")
         assert driver.app.clipboard == str(Path("runs/fgsm").absolute())
-        rundir.find(Path("runs"), "fgsm").update_environment({"command_line": "domcli run fgsm-dom-re --seeds 4"})
+        finding.find(Path("runs"), "fgsm").update_environment({"command_line": "domcli run fgsm-dom-re --seeds 4"})
         await driver.press("C")
         assert driver.app.clipboard == "domcli run fgsm-dom-re --seeds 4"
 

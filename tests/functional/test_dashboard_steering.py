@@ -10,7 +10,7 @@ from conftest import CommandLine
 from dashboard_driver import Driver, drive
 from textual.widgets import Input, OptionList, Static
 
-from domcli import rundir
+from domcli import finding
 from domcli.dashboard.screens.confirm import Confirm
 from domcli.dashboard.screens.new_run import NewRun
 from domcli.runs import read_run
@@ -31,7 +31,7 @@ def test_a_quick_run_is_started_and_watched_until_it_finishes(cli: CommandLine) 
         await driver.until(lambda: "finished after 6 epochs" in driver.detail())
 
     drive(act)
-    environment = rundir.find(Path("runs"), "pgd-dom-re-quick-seed0").read_environment()
+    environment = finding.find(Path("runs"), "pgd-dom-re-quick-seed0").read_environment()
     assert environment["quick"] is True
     assert environment["command_line"] == "domcli run pgd-dom-re --quick --detach"
 
@@ -43,7 +43,7 @@ def test_a_run_is_stopped_and_resumed(cli: CommandLine) -> None:
         name = "pgd-dom-re-quick-seed0"
         await driver.press("Q")
         await driver.until_status(name, "running")
-        await driver.until(lambda: read_run(rundir.find(Path("runs"), name)).state.epochs)
+        await driver.until(lambda: read_run(finding.find(Path("runs"), name)).state.epochs)
         await driver.press("p")
         assert name in driver.text()
         await driver.press("enter")  # Cancel is chosen
@@ -68,7 +68,7 @@ def test_leaving_touches_no_run(cli: CommandLine) -> None:
         await driver.press("q")
 
     drive(act)
-    assert read_run(rundir.find(Path("runs"), "pgd-dom-re-quick-seed0")).status == "running"
+    assert read_run(finding.find(Path("runs"), "pgd-dom-re-quick-seed0")).status == "running"
 
 
 def test_new_runs_are_set_up_with_values_and_seeds(cli: CommandLine) -> None:
@@ -96,7 +96,7 @@ def test_new_runs_are_set_up_with_values_and_seeds(cli: CommandLine) -> None:
         await driver.until_status("mine-seed1", "finished")
 
     drive(act)
-    tables = rundir.find(Path("runs"), "mine-seed1").read_settings()
+    tables = finding.find(Path("runs"), "mine-seed1").read_settings()
     assert tables["train"]["epochs"] == 3
     assert tables["train"]["seed"] == 1
     assert tables["attack"]["name"] == "fgsm"
@@ -154,7 +154,7 @@ def test_jobs_and_retries_are_typed_shown_and_checked(cli: CommandLine) -> None:
         await driver.until_status("pgd-dom-re-quick-seed0", "finished")
 
     drive(act)
-    run = rundir.find(Path("runs"), "pgd-dom-re-quick-seed0")
+    run = finding.find(Path("runs"), "pgd-dom-re-quick-seed0")
     assert "--jobs-per-gpu 2 --max-retries 3" in str(run.read_environment()["command_line"])
 
 

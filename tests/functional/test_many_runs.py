@@ -16,7 +16,7 @@ import pytest
 from at_work import supervisors
 from terminal import Terminal
 
-from domcli import process, rundir
+from domcli import finding, process
 from domcli.rundir import RunDirectory
 from domcli.runs import Run, read_run
 
@@ -25,7 +25,7 @@ SIX = ("pgd-dom-re", "natural-dom-re", "--seeds", "0-2", *SHORT, "--jobs-per-gpu
 
 
 def runs_of(folder: Path) -> list[Run]:
-    return [read_run(directory) for directory in rundir.list_runs(folder / "runs")]
+    return [read_run(directory) for directory in finding.list_runs(folder / "runs")]
 
 
 def trainers(folder: Path) -> list[psutil.Process]:
@@ -127,7 +127,7 @@ def test_retries_come_to_an_end(cli, tmp_path):
 
 def test_a_killed_trainer_is_lost_at_the_next_look_and_resumable(cli, tmp_path, until):
     cli("run", "pgd-dom-re", *SHORT, "--detach", scenario="wait")
-    (run,) = rundir.list_runs(tmp_path / "runs")
+    (run,) = finding.list_runs(tmp_path / "runs")
     until(lambda: read_run(run).state.epochs)
     os.kill(run.read_process().pid, signal.SIGKILL)
     until(lambda: process.liveness(run.read_process()) == "gone")
@@ -188,7 +188,7 @@ def test_stop_and_kill_by_glob_and_state(cli, tmp_path, until, command):
 
 def test_follow_looks_on_again(cli, tmp_path, until):
     cli("run", "pgd-dom-re", *SHORT, "--detach", scenario="wait")
-    (run,) = rundir.list_runs(tmp_path / "runs")
+    (run,) = finding.list_runs(tmp_path / "runs")
     until(lambda: read_run(run).state.epochs)
     follower = cli.begin("follow", "--json")
     assert "pgd-dom-re-seed0" in follower.stderr.readline()
@@ -251,8 +251,8 @@ def test_a_trainer_killed_before_it_began_again_is_lost(cli, tmp_path, until):
 
 
 def wait_for_runs(folder: Path, until, count: int) -> list[RunDirectory]:
-    until(lambda: len(rundir.list_runs(folder / "runs")) == count)
-    return rundir.list_runs(folder / "runs")
+    until(lambda: len(finding.list_runs(folder / "runs")) == count)
+    return finding.list_runs(folder / "runs")
 
 
 @pytest.mark.parametrize(("command", "word"), [("stop", "stopped"), ("kill", "killed")])

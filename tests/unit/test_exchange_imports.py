@@ -7,7 +7,7 @@ import json
 import pytest
 from official_logs import arguments, epoch_line, opening, whole_log, write
 
-from domcli import rundir
+from domcli import finding, rundir
 from domcli.compare import compare, select
 from domcli.errors import RunDirectoryError, SettingsError, StorageError
 from domcli.events import Finished, Started, Stopped
@@ -270,7 +270,7 @@ def test_the_same_log_again_is_refused_by_the_name_it_has(one, tmp_path):
     assert one(whole_log(), name="again").directory.name == "again"
     with pytest.raises(RunDirectoryError, match="a run named 'mine' exists"):
         one(whole_log(), name="mine")
-    assert {run.name for run in rundir.list_runs(tmp_path / "runs")} == {"mine", "again"}
+    assert {run.name for run in finding.list_runs(tmp_path / "runs")} == {"mine", "again"}
 
 
 def test_names_are_made_of_the_official_ones(tmp_path):

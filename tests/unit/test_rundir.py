@@ -14,23 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import any_settings
 
-from domcli import process, rundir
+from domcli import finding, process, rundir
 from domcli.devices import CPU
 from domcli.errors import RunDirectoryError, StorageError
+from domcli.finding import find, list_runs, queue_places, select, with_tickets
 from domcli.process import ProcessIdentity
-from domcli.rundir import (
-    RESERVE_BYTES,
-    RunDirectory,
-    create,
-    discard,
-    find,
-    list_runs,
-    queue_places,
-    replace_text,
-    select,
-    unused_name,
-    with_tickets,
-)
+from domcli.rundir import RESERVE_BYTES, RunDirectory, create, discard, replace_text, unused_name
 from domcli.settings import Settings
 from domcli.ticket import Ticket
 
@@ -388,7 +377,7 @@ def test_a_copy_of_a_run_is_not_what_its_trainer_works_on(tmp_path: Path) -> Non
 def test_an_empty_name_means_no_run(tmp_path: Path) -> None:
     rundir.create(tmp_path, "only", {}, {})
     with pytest.raises(RunDirectoryError, match="name of the run is empty"):
-        rundir.find(tmp_path, "")
+        finding.find(tmp_path, "")
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "-x", "x" * 300])
