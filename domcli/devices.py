@@ -91,7 +91,7 @@ def choose(wanted: str, found: Sequence[Gpu], environment: Mapping[str, str] = o
     if names == ["auto"]:
         return tuple(visible) or (CPU,)
     if not found and any(name.startswith("cuda") for name in names) and not _has_other_gpu():
-        raise DeviceError(f"device {wanted!r} is not available: no GPU is found on this machine; use --devices cpu")
+        raise DeviceError(f"device {wanted!r} is not available: no GPU is found on this machine; use --device cpu")
     if names == ["cuda"]:
         if found and not visible:
             raise DeviceError(f"device 'cuda' is not available: {VISIBLE}={environment.get(VISIBLE)} hides every GPU")

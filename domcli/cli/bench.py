@@ -30,7 +30,8 @@ def bench(
             "--only",
             metavar="CASE",
             help="Only these cases, such as natural,pgd-10-augmix: natural, fgsm or pgd-10, alone or followed by "
-            "-remove, -augmix or -randaugment. Repeatable.",
+            "-remove, -augmix or -randaugment, natural also by -augmix-all or -randaugment-all. With --together, the "
+            "first three. Repeatable.",
             show_default=False,
         ),
     ] = None,

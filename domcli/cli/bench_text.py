@@ -18,6 +18,8 @@ SETTINGS_OF_THE_PAPER = {
     f"{paradigm}-dom-{kind}" for paradigm in ("natural", "fgsm", "pgd") for kind in ("re", "augmix", "randaugment")
 }
 GAP = 2
+WIDE = 1.5
+"""Of the pairs of a case, the highest ratio over the lowest from which on it is told of."""
 GIVEN_UP = ("steps/s", "epochs", "arithmetic", "spread", "plain, ms", "test", "epoch, first", "images/s")
 """Columns that a narrow terminal does without, in this order."""
 
@@ -112,6 +114,8 @@ def _notes(report: Found) -> list[str]:
     notes += [f"{case['case']}: {case['problem']}" for case in report["cases"] if case["problem"]]
     if any(case["floor"] and case["floor"]["arithmetic_share"] > 1 for case in report["cases"]):
         notes.append("more than 100 % of the arithmetic: something else was running while the peak was measured")
+    if any(max(case["ratios"], default=0) > WIDE * min(case["ratios"], default=0) for case in report["cases"]):
+        notes.append("a wide spread: something else was running; measure again when nothing is")
     if not report["complete"]:
         notes.append("not everything that was asked for has been measured")
     return notes

@@ -15,6 +15,8 @@ ENVIRONMENT = (
     *("imported_from", "official_version"),
 )
 
+COMPUTED = ("kernels", "network", "threads", "no_graphs", "not_compiled")
+"""What is told of how steps were done."""
 SHORTEST_STAGE = 0.05
 """Seconds of a stage of the start that is shown."""
 
@@ -99,9 +101,18 @@ def _environment(run: Run) -> list[str]:
         lines.append(f"device: {started.device_name}; precision: {started.precision}")
     elif started is not None:
         lines.append(f"device: {started.device} ({started.device_name}), {started.precision}")
-    lines += _start(known.get("startup"))
+    lines += [*_computed(known), *_start(known.get("startup"))]
     remarks = known.get("import_remarks")
     return [*lines, *(f"note: {remark}" for remark in (remarks if isinstance(remarks, list) else ()))]
+
+
+def _computed(known: dict[str, Any]) -> list[str]:
+    """Return a line on how the steps were done, and why not faster, as the trainer noted it."""
+    if not known.get("steps"):
+        return []
+    parts = [str(known["steps"])]
+    parts += [f"{key.replace('_', ' ')}: {known[key]}" for key in COMPUTED if known.get(key)]
+    return [f"computed: {'; '.join(parts)}"]
 
 
 def _start(startup: object) -> list[str]:
@@ -112,7 +123,9 @@ def _start(startup: object) -> list[str]:
     total = seconds.get("total")
     stages = {stage: value for stage, value in seconds.items() if stage != "total" and value >= SHORTEST_STAGE}
     parts = ", ".join(f"{stage.replace('_', ' ')} {value:.1f}" for stage, value in stages.items())
-    return [] if total is None else [f"start: {total:.1f} s until the first step was done{parts and f' ({parts})'}"]
+    if total is None:
+        return []
+    return [f"start: {total:.1f} s from the trainer's launch to the end of its first step{parts and f' ({parts})'}"]
 
 
 def _epochs(run: Run) -> list[str]:

@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domcli import __version__, rundir
+from domcli import __version__, plain, rundir
 from domcli.errors import DataError, RunDirectoryError, StorageError
 from domcli.rundir import RunDirectory
 from domcli.ticket import Ticket
@@ -131,6 +131,7 @@ def _environment(preset_name: str, command_line: str, quick: bool) -> dict[str, 
     return {
         "preset": preset_name,
         "quick": quick,
+        "plain": plain.asked_for(),
         "command_line": command_line,
         "created": time.time(),
         "hostname": socket.gethostname(),

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import msgspec
 
+from domcli import plain
 from domcli.brief import BriefWriter
 from domcli.errors import DomcliError, ProcessError, StorageError
 from domcli.events import AnyEvent, Failed, Started, Stopped
@@ -98,6 +99,7 @@ def _run_training(run: RunDirectory, device: str, shown_as: str | None, writer: 
 
     settings = from_run(run)
     _keep_reserve(run)
+    plain.as_created(run.read_environment())
     os.environ.update(torch_environment())
     startup = Startup()
     startup.done("interpreter")

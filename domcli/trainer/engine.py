@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from domcli import plain
 from domcli.trainer import device as devices
 from domcli.trainer.attacks import perturb
 from domcli.trainer.augment import crop_and_flip
@@ -32,10 +33,11 @@ class Engine:
 
     def describe(self) -> dict[str, str]:
         """Return what environment.json says of how steps are done."""
+        steps = "one operation at a time" + (f", as {plain.VARIABLE} asks for" if plain.asked_for() else "")
         kernels = {}
-        if self._training.device.type == "cpu" and self._training.precision == torch.bfloat16:
-            kernels["kernels"] = operations.describe()
-        return {"steps": "one operation at a time", **kernels, **self.about_network}
+        if self._training.device.type == "cpu":
+            kernels["kernels"] = operations.describe(self._training.precision)
+        return {"steps": steps, **kernels, **self.about_network}
 
     def step(self, index: Tensor, lr: float, dom_active: bool) -> None:
         """Train on the patterns at `index`; every random number is drawn from the default generators."""

@@ -196,6 +196,13 @@ def test_those_that_do_not_fit_and_those_with_the_service_have_their_lines(capsy
     assert "with MPS: with NVIDIA's Multi-Process Service of a daemon of its own" in lines
 
 
+@pytest.mark.parametrize(("ratios", "wide"), [([6.0, 8.0], False), ([4.0, 8.0], True), ([], False), ([3.0], False)])
+def test_ratios_that_lie_far_apart_are_told_of(ratios, wide):
+    case = {"case": "fgsm", "problem": None, "ratios": ratios, "floor": None, "evaluation": None}
+    notes = bench_text._notes({"cases": [case], "presets": [], "complete": True})
+    assert ("a wide spread: something else was running; measure again when nothing is" in notes) is wide
+
+
 def test_a_narrow_terminal_gets_fewer_columns():
     row = {"case": "natural-remove", "ms a step": "100", "steps/s": "10", "images/s": "1000", "floor": "12.0 %"}
     assert [column.header for column in bench_text.table_of([row], 120).columns] == list(row)

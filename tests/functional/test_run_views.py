@@ -232,9 +232,17 @@ def test_show_tells_how_long_the_start_took(cli, finished):
     assert "start:" not in cli("show", "pgd").stdout
     seconds = {"interpreter": 0.4, "torch": 2.86, "data": 0.0, "first_step": 0.12, "total": 3.38}
     finished.update_environment({"startup": {"seconds": seconds, "cpu_seconds": seconds}})
-    told = "start: 3.4 s until the first step was done (interpreter 0.4, torch 2.9, first step 0.1)"
+    stages = "(interpreter 0.4, torch 2.9, first step 0.1)"
+    told = f"start: 3.4 s from the trainer's launch to the end of its first step {stages}"
     assert told in [line.strip() for line in cli("show", "pgd").stdout.splitlines()]
     assert cli.json("show", "pgd", "--json")["environment"]["startup"]["seconds"] == seconds
+
+
+def test_show_tells_how_the_run_was_computed(cli, finished):
+    assert "computed:" not in cli("show", "pgd").stdout
+    finished.update_environment({"steps": "CUDA graphs", "network": "as written", "not_compiled": "too short"})
+    told = "computed: CUDA graphs; network: as written; not compiled: too short"
+    assert told in [line.strip() for line in cli("show", "pgd").stdout.splitlines()]
 
 
 @pytest.mark.parametrize("damaged", [None, 3, {"seconds": [1]}, {"seconds": {"torch": "2"}}, {"seconds": {}}])

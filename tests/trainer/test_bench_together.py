@@ -127,7 +127,7 @@ def fake(tmp_path, monkeypatch) -> Fake:
     machine = Machine("cuda", environment, limits, 2.3)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a")
-    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(devices, "cpu_count", lambda: 16)
     monkeypatch.setattr(devices, "gpus", fake.gpus)
     monkeypatch.setattr(together, "look_at_machine", lambda *_: machine)
@@ -194,8 +194,18 @@ def test_more_are_not_tried_after_those_that_fail(fake, memory, fits):
     # What does not fit is a result; anything else leaves the case without one.
     assert report["complete"] is memory
     assert (case["problem"] is None) is memory
-    assert case["auto"] == 2
+    assert case["auto"] == (2 if memory else None)
     assert bool(figures.recall()) is memory
+
+
+def test_one_number_of_trainers_alone_decides_nothing_and_replaces_nothing(fake):
+    fake.run()
+    before = figures.recall()
+    report = fake.run(trainers=(1,))
+    assert report["complete"]
+    assert report["cases"][0]["auto"] is None
+    assert figures.recall() == before
+    assert before[0].together[-1].trainers > 1
 
 
 def test_trainers_that_cannot_fit_are_not_started(fake):

@@ -10,8 +10,9 @@ import pytest
 import tiny
 import torch
 
+from domcli.plain import VARIABLE as PLAIN
 from domcli.trainer import device as devices
-from domcli.trainer.fast import PLAIN, cpu, settle
+from domcli.trainer.fast import cpu, settle
 from domcli.trainer.fast.cpu import Way
 from domcli.trainer.native import operations
 from domcli.trainer.state import Training

@@ -10,8 +10,9 @@ import tiny
 import torch
 import torch.nn.functional as F
 
+from domcli.plain import VARIABLE as PLAIN
 from domcli.trainer import seeding
-from domcli.trainer.fast import PLAIN, settle
+from domcli.trainer.fast import settle
 from domcli.trainer.fast.twin import Twins, frozen_twin
 from domcli.trainer.native import operations
 from domcli.trainer.seeding import Purpose

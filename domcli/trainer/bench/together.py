@@ -129,7 +129,7 @@ class TogetherRunner:
         for count in self._counts[len(paradigm.crowds) :]:
             self._plan(paradigm, count, skip=True)
         paradigm.complete = paradigm.problem is None
-        if paradigm.complete:
+        if paradigm.decides:
             self._remember(paradigm)
 
     def _refuse_too_many(self, paradigm: Paradigm, crowd: Crowd) -> None:

@@ -62,6 +62,11 @@ class Paradigm:
     def measured(self) -> list[Crowd]:
         return [crowd for crowd in self.crowds if crowd.rates]
 
+    @property
+    def decides(self) -> bool:
+        """Whether it says how many are best: all that was asked for is measured, and that was more than one number."""
+        return self.complete and len(self.crowds) > 1
+
     def alone(self) -> float | None:
         """Return the steps/s of one trainer alone, None if they are not known."""
         return next((crowd.steps_per_second for crowd in self.measured if crowd.trainers == 1), None)
@@ -128,7 +133,7 @@ class TogetherReport:
             "preset": CASES[paradigm.name],
             "mps": paradigm.mps,
             "problem": paradigm.problem,
-            "auto": figures.best(together, self._memory) if together else None,
+            "auto": figures.best(together, self._memory) if together and paradigm.decides else None,
             "together": [self._crowd(crowd, paradigm.alone()) for crowd in paradigm.crowds],
         }
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
+from domcli import plain
 from domcli.trainer import device as devices
 from domcli.trainer.engine import Engine
 
 if TYPE_CHECKING:
     from domcli.trainer.state import Training
-
-PLAIN = "DOMCLI_PLAIN"
-"""With this environment variable set, steps are done one operation at a time: to compare, and to look for bugs."""
 
 
 def settle(training: Training, known: dict[str, object], images: tuple[int, int] | None = None) -> None:
@@ -22,10 +19,9 @@ def settle(training: Training, known: dict[str, object], images: tuple[int, int]
     """
     work = _work(training)
     devices.limit_threads(work)
-    plain = bool(os.environ.get(PLAIN))
     if training.device.type == "cpu":
-        _settle_cpu(training, known, plain=plain, choose=work >= devices.SINGLE_THREAD_WORK)
-    elif not plain:
+        _settle_cpu(training, known, choose=work >= devices.SINGLE_THREAD_WORK)
+    elif not plain.asked_for():
         from domcli.trainer.fast import cuda
         from domcli.trainer.fast.graphs import record
 
@@ -33,12 +29,12 @@ def settle(training: Training, known: dict[str, object], images: tuple[int, int]
         cuda.settle(training, known, images or (len(dataset.train.labels), len(dataset.test.labels)), record)
 
 
-def _settle_cpu(training: Training, known: dict[str, object], *, plain: bool, choose: bool) -> None:
+def _settle_cpu(training: Training, known: dict[str, object], *, choose: bool) -> None:
     from domcli.trainer.fast import cpu
     from domcli.trainer.fast.twin import Twins
     from domcli.trainer.native import operations
 
-    if plain:
+    if plain.asked_for():
         operations.use(False)
         return
     training.engine.network = Twins(training.classifier)
@@ -48,7 +44,7 @@ def _settle_cpu(training: Training, known: dict[str, object], *, plain: bool, ch
 
 def engine_for(training: Training) -> Engine:
     """Return the engine of a run. What it computes is the same whichever it is, up to rounding."""
-    if training.device.type != "cuda" or os.environ.get(PLAIN):
+    if training.device.type != "cuda" or plain.asked_for():
         return Engine(training)
     from domcli.trainer.fast.graphs import record
     from domcli.trainer.fast.recorded import RecordingEngine

@@ -43,8 +43,10 @@ def in_use(x: Tensor) -> bool:
     return _wanted and x.device.type == "cpu" and x.dtype == torch.bfloat16 and why_not() is None
 
 
-def describe() -> str:
-    """Return what environment.json says of the kernels of bfloat16 networks on this CPU."""
+def describe(precision: torch.dtype) -> str:
+    """Return what environment.json says of the kernels of a network on this CPU."""
+    if precision != torch.bfloat16:
+        return "PyTorch: those of domcli compute in bfloat16"
     if _wanted and why_not() is None:
         return OWN
     return f"PyTorch: {why_not() or 'by choice'}"

@@ -1,0 +1,23 @@
+"""Plain steps: with DOMCLI_PLAIN=1 a run is computed one operation at a time, to compare, and to look for bugs.
+
+It belongs to the run: environment.json keeps what was asked for when the run was created, in `plain`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+VARIABLE = "DOMCLI_PLAIN"
+
+
+def asked_for() -> bool:
+    """Tell whether this process is to do plain steps."""
+    return os.environ.get(VARIABLE, "") not in ("", "0")
+
+
+def as_created(environment: Mapping[str, Any]) -> None:
+    """Have this process do as was asked for when the run was created, whatever its own environment says."""
+    if isinstance(wanted := environment.get("plain"), bool):
+        os.environ[VARIABLE] = "1" if wanted else ""
