@@ -98,18 +98,20 @@ def test_a_compiler_that_fails_is_no_failure_of_the_run(monkeypatch: pytest.Monk
     assert training.engine.describe()["not_compiled"] == "OSError: no C compiler found"
 
 
-def test_a_network_that_cannot_be_recorded_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("recorded", [0, 4])
+def test_a_network_that_cannot_be_recorded_is_not_taken(monkeypatch: pytest.MonkeyPatch, recorded: int) -> None:
     calls = []
 
-    def refusing_the_second(function: Function, inputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Function:
+    def refusing(function: Function, inputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Function:
         calls.append(function)
-        if len(calls) > 4:
+        if len(calls) > recorded:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return calling(function, inputs, changed)
 
     monkeypatch.setattr(cuda, "LONG", 0.0)
+    monkeypatch.setattr(cuda, "_trace", lambda *_: None)
     training = fresh("pgd-dom-re")
-    cuda.settle(training, {}, MANY, refusing_the_second)
+    cuda.settle(training, {}, MANY, refusing)
     assert training.engine.network is training.classifier
     assert training.engine.describe()["not_compiled"] == "OutOfMemoryError: CUDA out of memory"
 

@@ -60,7 +60,10 @@ def settle(training: Training, known: dict[str, object], images: tuple[int, int]
     with restored(list(training.classifier.buffers())):
         before = known.get("network")
         if before is None:
-            network, why = _faster(training, passes_of(training, images), recorder)
+            try:
+                network, why = _faster(training, passes_of(training, images), recorder)
+            except RuntimeError as error:  # passes that cannot be recorded as graphs: out of memory is one such error
+                why = _sentence(error)
         elif before == COMPILED:
             network, why = _tried(training)
     training.optimizer.zero_grad()
@@ -97,10 +100,7 @@ def _faster(training: Training, work: Pace, recorder: Recorder) -> tuple[Compile
     network, why = _tried(training)
     if network is None or compiled is not None:
         return network, why
-    try:
-        written, compiled = _measured(training, [training.classifier, network], recorder)
-    except RuntimeError as error:  # a network that cannot be recorded as a graph would slow the run down
-        return None, _sentence(error)
+    written, compiled = _measured(training, [training.classifier, network], recorder)
     _remember(key, written, compiled)
     return (network, None) if _pays(written, compiled, work) else (None, _no_gain(written, compiled, work))
 
