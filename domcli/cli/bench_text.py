@@ -11,12 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from domcli.cli import figures, output
+from domcli.presets import METHODS, PARADIGMS
 
 Found = Mapping[str, Any]
 PUT_TOGETHER = "*"
-SETTINGS_OF_THE_PAPER = {
-    f"{paradigm}-dom-{kind}" for paradigm in ("natural", "fgsm", "pgd") for kind in ("re", "augmix", "randaugment")
-}
+SETTINGS_OF_THE_PAPER = {f"{paradigm}-{method}" for paradigm in PARADIGMS for method in METHODS if "dom-" in method}
 GAP = 2
 WIDE = 1.5
 """Of the pairs of a case, the highest ratio over the lowest from which on it is told of."""

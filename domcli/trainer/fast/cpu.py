@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from domcli.devices import cpu_name
 from domcli.trainer import device as devices
-from domcli.trainer.fast.remembered import recall, remember
+from domcli.trainer.fast.remembered import conditions, recall, remember
 from domcli.trainer.native import operations
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def settle(training: Training, known: dict[str, object]) -> None:
         return
     usual = Way(threads, True)
     ways = [usual, *([Way(1, True)] if threads > 1 else []), Way(threads, False)]
-    key = _key(training, threads)
+    key = conditions(training, threads)
     way = _remembered(key)
     if way not in ways:
         way = _fastest(training, ways)
@@ -94,13 +93,6 @@ def _fastest(training: Training, ways: list[Way]) -> Way:
 
 def _fastest_of(turns: list[dict[Way, float]]) -> dict[Way, float]:
     return {way: min(turn[way] for turn in turns) for way in turns[0]}
-
-
-def _key(training: Training, threads: int) -> str:
-    model, images = training.settings.model, training.dataset.train.images
-    batch = training.settings.train.batch_size
-    parts = (cpu_name(), torch.__version__, model.name, model.width, tuple(images.shape[1:]), batch, threads)
-    return " | ".join(map(str, parts))
 
 
 def _remembered(key: str) -> Way | None:

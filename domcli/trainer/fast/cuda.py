@@ -20,7 +20,7 @@ from domcli.trainer.attacks import input_gradient
 from domcli.trainer.evaluate import BATCH, Attacks
 from domcli.trainer.fast.compiled import CompiledNetwork
 from domcli.trainer.fast.recorded import Function, Outputs, Recorder, restored
-from domcli.trainer.fast.remembered import recall, remember
+from domcli.trainer.fast.remembered import conditions, recall, remember
 from domcli.trainer.step import Network, judge, loss_of
 from domcli.trainer.stop import StopRequested
 
@@ -88,7 +88,7 @@ def passes_of(training: Training, images: tuple[int, int]) -> Pace:
 
 def _faster(training: Training, work: Pace, recorder: Recorder) -> tuple[CompiledNetwork | None, str | None]:
     """Return the compiled network if it is clearly faster, else why not."""
-    key = _key(training)
+    key = conditions(training, training.precision)
     written, compiled = _remembered(key)
     if written is None:
         (written,) = _measured(training, [training.classifier], recorder)
@@ -196,14 +196,6 @@ def _seconds(function: Function, batch: Sequence[Tensor]) -> float:
         function(*batch)
     devices.wait_for(batch[0].device)
     return (time.perf_counter() - began) / REPLAYS
-
-
-def _key(training: Training) -> str:
-    model, images = training.settings.model, training.dataset.train.images
-    batch, precision = training.settings.train.batch_size, str(training.precision)
-    name = devices.name(training.device)
-    parts = (name, torch.__version__, model.name, model.width, tuple(images.shape[1:]), batch, precision)
-    return " | ".join(map(str, parts))
 
 
 def _remembered(key: str) -> tuple[Pace | None, Pace | None]:

@@ -5,9 +5,23 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
 
 from domcli.cachedir import cache_directory
 from domcli.rundir import replace_text
+from domcli.trainer import device as devices
+
+if TYPE_CHECKING:
+    from domcli.trainer.state import Training
+
+
+def conditions(training: Training, *others: object) -> str:
+    """Return the key of what was measured for networks and batches like a run's, on such a device; with `others`."""
+    model, images = training.settings.model, training.dataset.train.images
+    network = (model.name, model.width, tuple(images.shape[1:]), training.settings.train.batch_size)
+    return " | ".join(map(str, (devices.name(training.device), torch.__version__, *network, *others)))
 
 
 def recall(name: str, key: str) -> object:
