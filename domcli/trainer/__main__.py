@@ -28,7 +28,9 @@ from domcli.events import AnyEvent, Failed, Started, Stopped
 from domcli.process import identify
 from domcli.rundir import RESERVE_BYTES, RunDirectory
 from domcli.stream import EventWriter
-from domcli.trainer import torch_environment
+from domcli.trainer import anew, torch_environment
+from domcli.trainer.again import told_again
+from domcli.trainer.anew import BrokenRecording, start_anew
 from domcli.trainer.failure import explain
 from domcli.trainer.startup import Startup
 from domcli.trainer.stop import StopFlag, StopRequested
@@ -57,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--shown-as", help="what the GPU is called where it is not the only one")
     parser.add_argument("--lock", type=int, help="descriptor of the run's lock, already held")
     parser.add_argument("--ticket", default="", help="id of the ticket for which it was launched")
+    parser.add_argument(anew.OPTION, metavar="WHY", help="record no CUDA graphs, for this reason")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     stop = StopFlag()
@@ -65,24 +68,30 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         run.read_settings()
         with _sole_trainer(run, options.lock, options.ticket):
-            return _train(run, options.device, options.shown_as, stop)
+            try:
+                return _train(run, options, stop)
+            except BrokenRecording as broken:
+                log.warning("a CUDA graph cannot be recorded (%s); the trainer starts anew, without graphs", broken)
+                start_anew(str(broken), [] if options.lock is None else [options.lock], stop)
     except (DomcliError, OSError) as error:
         log.error("%s", error)
         return REFUSED
 
 
-def _train(run: RunDirectory, device: str, shown_as: str | None, stop: StopFlag) -> int:
+def _train(run: RunDirectory, options: argparse.Namespace, stop: StopFlag) -> int:
     writer = RunWriter(run)
     log.info("trainer %d on %s", os.getpid(), run.path)
     try:
-        _run_training(run, device, shown_as, writer, stop)
+        _run_training(run, options, writer, stop)
+    except BrokenRecording:
+        raise
     except StopRequested as stopped:
         if not writer.started:
             _close(run, writer, Stopped(reason=f"{stopped}, before training began", epoch=0, step=0))
         log.info("stopped: %s", stopped)
         return STOPPED
     except BaseException as error:
-        failed = explain(error, training=writer.started)
+        failed = told_again(explain(error, training=writer.started), run)
         if not isinstance(error, DomcliError):
             traceback.print_exc()
         log.error("%s", failed.reason)
@@ -94,7 +103,7 @@ def _train(run: RunDirectory, device: str, shown_as: str | None, stop: StopFlag)
     return FINISHED
 
 
-def _run_training(run: RunDirectory, device: str, shown_as: str | None, writer: EventWriter, stop: StopFlag) -> None:
+def _run_training(run: RunDirectory, options: argparse.Namespace, writer: EventWriter, stop: StopFlag) -> None:
     from domcli.presets import from_run
 
     settings = from_run(run)
@@ -111,7 +120,7 @@ def _run_training(run: RunDirectory, device: str, shown_as: str | None, writer: 
 
     stop.check()
     keep_freed_memory()
-    train(run, settings, device, writer, stop, shown_as, startup)
+    train(run, settings, options.device, writer, stop, options.shown_as, startup, options.without_graphs)
 
 
 @contextlib.contextmanager

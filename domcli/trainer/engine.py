@@ -20,24 +20,32 @@ if TYPE_CHECKING:
     from domcli.trainer.state import Training
 
 
+COMPILED, WRITTEN = "compiled", "as written"
+"""How the network is computed."""
+
+
 class Engine:
     """Does the steps of a run as they are written."""
 
     network: Network
     """The run's classifier, or the same computed faster."""
 
-    def __init__(self, training: Training) -> None:
+    def __init__(self, training: Training, no_graphs: str | None = None) -> None:
+        """`no_graphs` says why nothing is recorded on a GPU, if there is a reason."""
         self._training = training
+        self._no_graphs = no_graphs
         self.network = training.classifier
         self.about_network: dict[str, str] = {}
 
     def describe(self) -> dict[str, str]:
         """Return what environment.json says of how steps are done."""
         steps = "one operation at a time" + (f", as {plain.VARIABLE} asks for" if plain.asked_for() else "")
-        kernels = {}
+        found = {"steps": steps}
+        if self._no_graphs is not None:
+            found["no_graphs"] = self._no_graphs
         if self._training.device.type == "cpu":
-            kernels["kernels"] = operations.describe(self._training.precision)
-        return {"steps": steps, **kernels, **self.about_network}
+            found["kernels"] = operations.describe(self._training.precision)
+        return {**found, **self.about_network}
 
     def step(self, index: Tensor, lr: float, dom_active: bool) -> None:
         """Train on the patterns at `index`; every random number is drawn from the default generators."""

@@ -36,14 +36,17 @@ def train(
     stop: StopFlag,
     shown_as: str | None = None,
     startup: Startup | None = None,
+    without_graphs: str | None = None,
 ) -> None:
     """Train a run from where it stands to its end, or until it is asked to stop.
 
-    `shown_as` is what a GPU is called outside of this process, which may see no other.
-    Raises the DomcliError that says why it cannot start or go on; StopRequested after a stop, with everything saved.
+    `shown_as` is what a GPU is called outside of this process, which may see no other; `without_graphs` says why
+    nothing may be recorded, if that is so.
+    Raises the DomcliError that says why it cannot start or go on; StopRequested after a stop, with everything saved;
+    BrokenRecording where it must start anew without graphs.
     """
     startup = startup or Startup()
-    training = set_up(run, settings, device_name, stop, startup)
+    training = set_up(run, settings, device_name, stop, startup, without_graphs)
     archive = _archive(run, training)
     writer.write(_started(training, shown_as))
     reporter = ProgressReporter(training, writer, lambda: _tell_startup(run, startup))
@@ -67,7 +70,14 @@ def train(
     writer.write(Finished(seconds=training.seconds))
 
 
-def set_up(run: RunDirectory, settings: Settings, device_name: str, stop: StopFlag, startup: Startup) -> Training:
+def set_up(
+    run: RunDirectory,
+    settings: Settings,
+    device_name: str,
+    stop: StopFlag,
+    startup: Startup,
+    without_graphs: str | None = None,
+) -> Training:
     """Return the run's state: fresh, or as its last checkpoint left it."""
     device = devices.select_device(device_name)
     devices.prepare(device)
@@ -77,7 +87,8 @@ def set_up(run: RunDirectory, settings: Settings, device_name: str, stop: StopFl
         dataset = data.load(settings.data, device)
     startup.done("data")
     training = Training.fresh(settings, dataset, device)
-    settle(training, run.read_environment())
+    with stop.at_once():
+        settle(training, run.read_environment(), without_graphs=without_graphs)
     if run.checkpoint("last").exists():
         checkpoint.restore_last(run, training)
         log.info("resuming after %d epochs and %d steps", training.epoch, training.step)
@@ -98,7 +109,7 @@ def _tell_engine(run: RunDirectory, training: Training, told: dict[str, str]) ->
     """Have environment.json say how steps are done, if that is something new."""
     now = training.engine.describe()
     if now != told:
-        run.update_environment(now)
+        run.update_environment({"no_graphs": None, **now})  # what was so at an earlier start may not be so now
     return now
 
 

@@ -48,6 +48,11 @@ class Training:
         self.patterns = len(self.dataset.train.labels)
         self.steps_per_epoch = -(-self.patterns // self.settings.train.batch_size)
 
+    @property
+    def batches(self) -> int:
+        """How many batches the network has been trained on."""
+        return self.epoch * self.steps_per_epoch + self.step
+
     @classmethod
     def fresh(cls, settings: Settings, dataset: Dataset, device: torch.device) -> Training:
         """Return a run before its first step, the network initialised from the seed alone."""

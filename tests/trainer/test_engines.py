@@ -15,10 +15,11 @@ from torch import Tensor
 from domcli.trainer import seeding
 from domcli.trainer.augmentation import policies
 from domcli.trainer.data import Dataset, ImageSet
-from domcli.trainer.engine import Engine
+from domcli.trainer.engine import COMPILED, WRITTEN, Engine
 from domcli.trainer.evaluate import Attacks, Draws, evaluate
-from domcli.trainer.fast import engine_for
-from domcli.trainer.fast.recorded import Function, RecordingEngine
+from domcli.trainer.fast import engine_for, settle
+from domcli.trainer.fast.compiled import CompiledNetwork
+from domcli.trainer.fast.recorded import Function, RecordingEngine, unrecorded
 from domcli.trainer.fast.twin import Twins
 from domcli.trainer.models.normalisation import BatchNormReLU
 from domcli.trainer.seeding import Purpose
@@ -104,7 +105,6 @@ def test_nobody_or_everybody_may_be_high_confidence(threshold: float) -> None:
     tracked = [layer for layer in plain.classifier.modules() if isinstance(layer, BatchNormReLU)]
     others = [layer for layer in recorded.classifier.modules() if isinstance(layer, BatchNormReLU)]
     for one, other in zip(tracked, others, strict=True):
-        assert one.num_batches_tracked == other.num_batches_tracked
         torch.testing.assert_close(one.running_var, other.running_var, rtol=1e-2, atol=1e-3)
 
 
@@ -145,8 +145,62 @@ def test_each_kind_of_step_is_recorded_once() -> None:
         return calling(function, inputs, changed)
 
     losses_of(training, RecordingEngine(training, counting))
-    assert len(kinds) == 2  # before and after the warm-up; never the small batch
-    assert all(shapes[0] == (BATCH,) for shapes in kinds)
+    small = IMAGES % BATCH
+    assert [shapes[0] for shapes in kinds] == 2 * [(BATCH,), (small,)]  # before and after the warm-up
+
+
+def test_a_rehearsal_leaves_everything_as_it_was() -> None:
+    for preset in ("natural-dom-augmix", "fgsm-dom-re"):
+        training = fresh(preset)
+        engine = RecordingEngine(training, unrecorded)
+        losses_of(training, engine)
+        changed, random = [value.clone() for value in engine._changed()], torch.get_rng_state()
+        engine.rehearse(Attacks.on_test_set(training.settings), 8)
+        assert all(torch.equal(one, other) for one, other in zip(changed, engine._changed(), strict=True))
+        assert torch.equal(random, torch.get_rng_state())
+        assert training.classifier.training
+        assert all(parameter.grad is None for parameter in training.classifier.parameters())
+
+
+@pytest.mark.parametrize("preset", ["natural-dom-augmix", "natural-baseline", "fgsm-dom-re", "pgd-dom-randaugment"])
+def test_what_is_rehearsed_is_all_that_a_run_needs_compiled(preset: str) -> None:
+    torch._dynamo.reset()
+    training = fresh(preset, "attack.restarts=2")
+    engine = RecordingEngine(training, calling)
+    engine.network = CompiledNetwork(training.classifier, [BATCH, IMAGES], "eager")
+    attacks = Attacks.on_test_set(training.settings)
+    engine.rehearse(attacks, IMAGES)
+    rehearsed = traces()
+    losses_of(training, engine)
+    draws = Draws(0, Purpose.TEST, 0)
+    evaluate(training.classifier, training.dataset.test, attacks, engine.measure, draws, lambda done, of: None)
+    assert traces() == rehearsed > 0
+    torch._dynamo.reset()
+
+
+def traces() -> int:
+    return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+
+
+def test_without_graphs_the_network_is_computed_as_written() -> None:
+    def refusing(function: Function, inputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Function:
+        raise RuntimeError("CUDA error: operation not supported\nmore")
+
+    training = fresh("pgd-dom-re")
+    engine = RecordingEngine(training, refusing)
+    engine.network, engine.about_network = CompiledNetwork(training.classifier, [BATCH], "eager"), {"network": COMPILED}
+    engine.step(torch.arange(BATCH), 0.05, dom_active=False)
+    assert engine.network is training.classifier
+    told = {"no_graphs": "CUDA error: operation not supported", "network": WRITTEN}
+    assert told.items() <= engine.describe().items()
+
+
+def test_a_run_may_be_started_without_graphs() -> None:
+    training = fresh("pgd-dom-re")
+    training.engine = RecordingEngine(training, calling)
+    settle(training, {}, without_graphs="a reason")
+    assert type(training.engine) is Engine
+    assert training.engine.describe()["no_graphs"] == "a reason"
 
 
 def test_evaluations_agree_whatever_the_engine() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,9 +13,10 @@ import torch
 from test_engines import BATCH, calling, fresh
 from torch import Tensor
 
+from domcli import cachedir
 from domcli.trainer.fast import cuda
 from domcli.trainer.fast.compiled import CompiledNetwork
-from domcli.trainer.fast.recorded import Function
+from domcli.trainer.fast.recorded import Function, RecordingEngine
 from domcli.trainer.state import Training
 
 MANY = (50_000, 10_000)
@@ -51,7 +54,7 @@ def settled(
     training = fresh("pgd-dom-re")
     if clock is not None:
         monkeypatch.setattr(cuda, "_measured", clock)
-        monkeypatch.setattr(cuda, "_trace", trace)
+        monkeypatch.setattr(RecordingEngine, "rehearse", trace)
     cuda.settle(training, known or {}, images, calling)
     return training
 
@@ -109,11 +112,41 @@ def test_a_network_that_cannot_be_recorded_is_not_taken(monkeypatch: pytest.Monk
         return calling(function, inputs, changed)
 
     monkeypatch.setattr(cuda, "LONG", 0.0)
-    monkeypatch.setattr(cuda, "_trace", lambda *_: None)
+    monkeypatch.setattr(RecordingEngine, "rehearse", lambda *_: None)
     training = fresh("pgd-dom-re")
     cuda.settle(training, {}, MANY, refusing)
     assert training.engine.network is training.classifier
     assert training.engine.describe()["not_compiled"] == "OutOfMemoryError: CUDA out of memory"
+
+
+def test_runs_that_begin_together_measure_once_and_choose_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(Clock):
+        def __call__(self, training: Training, networks: Sequence[object], recorder: object) -> list[cuda.Pace]:
+            begun.set()
+            assert go_on.wait(60)
+            return super().__call__(training, networks, recorder)
+
+    clock, trainings = Slow(0.01, 0.0099), [fresh("pgd-dom-re") for _ in range(2)]
+    monkeypatch.setattr(cuda, "_measured", clock)
+    monkeypatch.setattr(RecordingEngine, "rehearse", lambda *_: None)
+    runs = [threading.Thread(target=cuda.settle, args=(one, {}, MANY, calling)) for one in trainings]
+    runs[0].start()
+    assert begun.wait(60)
+    with pytest.raises(BlockingIOError), (cachedir.cache_directory() / "measuring-cpu.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    runs[1].start()
+    go_on.set()
+    for run in runs:
+        run.join(60)
+    assert clock.measured == [1, 2]
+    assert [one.engine.describe()["network"] for one in trainings] == ["as written"] * 2
+
+
+def test_measuring_goes_on_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "domcli").write_text("a file, not a folder")
+    assert settled(monkeypatch, Clock(0.01, 0.0099)).engine.describe()["network"] == "as written"
 
 
 @pytest.mark.parametrize("before", ["compiled", "as written"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from test_engines import BATCH, IMAGES, PRESETS, fresh, losses_of
 
+from domcli.trainer import device as devices
 from domcli.trainer import seeding
 from domcli.trainer.engine import Engine
 from domcli.trainer.fast import cuda, engine_for, settle
@@ -19,15 +21,21 @@ from domcli.trainer.seeding import Purpose
 from domcli.trainer.state import Training
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+RECORDED = {"steps": "CUDA graphs"}
+LOSSES = [1, 3]
+"""Where a meter's sums have those of the natural and the robust loss."""
 REMOVING = [preset for preset in PRESETS if preset.endswith("-re")]
 
 
 @pytest.fixture(autouse=True)
-def _exact_arithmetic() -> Iterator[None]:
-    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+def _as_a_run_does(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have the process prepared as a trainer's is, and nothing of earlier trainings in it."""
+    backends = torch.backends
+    before = backends.cudnn.deterministic, backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32
+    gc.collect()
+    devices.prepare(torch.device("cuda", 0))
     yield
-    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+    backends.cudnn.deterministic, backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32 = before
 
 
 def on_gpu(preset: str, *overrides: str) -> Training:
@@ -51,7 +59,7 @@ def test_replayed_steps_have_the_losses_of_plain_ones(preset: str) -> None:
     plain, replayed = on_gpu(preset), on_gpu(preset)
     engine = RecordingEngine(replayed, record)
     expected, found = losses_of(plain, Engine(plain)), losses_of(replayed, engine)
-    assert engine.describe() == {"steps": "CUDA graphs"}
+    assert engine.describe() == RECORDED
     torch.testing.assert_close(torch.tensor(found), torch.tensor(expected), rtol=5e-3, atol=5e-3)
 
 
@@ -60,7 +68,7 @@ def test_all_presets_are_recorded_and_train(preset: str) -> None:
     training = on_gpu(preset, "train.precision=bfloat16")
     engine = RecordingEngine(training, record)
     seen = torch.tensor(losses_of(training, engine))
-    assert engine.describe() == {"steps": "CUDA graphs"}
+    assert engine.describe() == RECORDED
     assert seen.isfinite().all()
     assert (seen[:, 6] + seen[:, 7]).sum() > 0
 
@@ -71,9 +79,11 @@ def test_compiled_steps_have_the_losses_of_plain_ones(preset: str) -> None:
     engine = RecordingEngine(compiled, record)
     engine.network = CompiledNetwork(compiled.classifier, [BATCH])
     expected, found = torch.tensor(losses_of(plain, Engine(plain))), torch.tensor(losses_of(compiled, engine))
-    # Up to the first update that PGD's signs have let differ, it is rounding alone.
-    torch.testing.assert_close(found[:10], expected[:10], rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(found[:, [1, 3]], expected[:, [1, 3]], rtol=0.1, atol=0.1)
+    # Losses alone: rounding may decide what a pattern is taken for. With PGD the signs of gradients near zero, too.
+    expected, found = expected[:, LOSSES], found[:, LOSSES]
+    torch.testing.assert_close(found[0], expected[0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found[:10], expected[:10], rtol=5e-3, atol=5e-3)
+    torch.testing.assert_close(found, expected, rtol=0.1, atol=0.1)
 
 
 def test_a_long_run_is_settled_and_trains(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

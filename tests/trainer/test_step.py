@@ -132,8 +132,20 @@ def test_the_outcome_judges_natural_and_perturbed_images() -> None:
 
 def test_batch_norm_sees_each_natural_batch_once() -> None:
     watched = Watched("natural-dom-re")
+    layer, seen = watched.training.classifier.network.get_submodule("bn"), []
+    layer.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].mean((0, 2, 3))))
     watched.step(dom_active=True)
-    assert int(watched.training.classifier.network.get_buffer("bn.num_batches_tracked")) == 1
+    (means,) = seen
+    torch.testing.assert_close(layer.get_buffer("running_mean"), 0.1 * means.detach())
+
+
+def test_a_networks_state_tells_how_many_batches_it_was_trained_on() -> None:
+    training = tiny.training("natural-dom-re")
+    training.epoch, training.step = 2, 1  # 70 images in batches of 32 are three steps an epoch
+    state = training.classifier.weights(training.batches)
+    assert state.keys() == training.classifier.network.state_dict().keys()
+    assert {int(value) for name, value in state.items() if name.endswith("num_batches_tracked")} == {7}
+    torch.testing.assert_close(state["conv1.weight"], training.classifier.network.get_parameter("conv1.weight"))
 
 
 def test_bfloat16_keeps_losses_and_decisions_in_float32() -> None:

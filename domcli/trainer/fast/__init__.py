@@ -6,22 +6,32 @@ from typing import TYPE_CHECKING
 
 from domcli import plain
 from domcli.trainer import device as devices
-from domcli.trainer.engine import Engine
+from domcli.trainer.engine import WRITTEN, Engine
 
 if TYPE_CHECKING:
     from domcli.trainer.state import Training
 
 
-def settle(training: Training, known: dict[str, object], images: tuple[int, int] | None = None) -> None:
+def settle(
+    training: Training,
+    known: dict[str, object],
+    images: tuple[int, int] | None = None,
+    *,
+    without_graphs: str | None = None,
+) -> None:
     """Choose how this process computes, where there is a choice; `known` is environment.json as it stands.
 
     `images` are those trained and tested on in an epoch, if it is not this data set for which to choose.
+    `without_graphs` says why nothing may be recorded, if that is so.
     """
     work = _work(training)
+    if without_graphs is not None:
+        training.engine = Engine(training, without_graphs)
+        training.engine.about_network = {"network": WRITTEN} if training.device.type == "cuda" else {}
     devices.limit_threads(work)
     if training.device.type == "cpu":
         _settle_cpu(training, known, choose=work >= devices.SINGLE_THREAD_WORK)
-    elif not plain.asked_for():
+    elif without_graphs is None and not plain.asked_for():
         from domcli.trainer.fast import cuda
         from domcli.trainer.fast.graphs import record
 

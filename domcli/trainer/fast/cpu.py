@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from domcli.trainer import device as devices
-from domcli.trainer.fast.remembered import conditions, recall, remember
+from domcli.trainer.fast.remembered import conditions, one_at_a_time, recall, remember
 from domcli.trainer.native import operations
 
 if TYPE_CHECKING:
@@ -60,10 +60,11 @@ def settle(training: Training, known: dict[str, object]) -> None:
     usual = Way(threads, True)
     ways = [usual, *([Way(1, True)] if threads > 1 else []), Way(threads, False)]
     key = conditions(training, threads)
-    way = _remembered(key)
-    if way not in ways:
-        way = _fastest(training, ways)
-        remember(FILE, key, asdict(way))
+    with one_at_a_time(training.device):
+        way = _remembered(key)
+        if way not in ways:
+            way = _fastest(training, ways)
+            remember(FILE, key, asdict(way))
     way.take()
 
 

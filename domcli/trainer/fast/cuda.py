@@ -17,10 +17,11 @@ from torch import Tensor
 
 from domcli.trainer import device as devices
 from domcli.trainer.attacks import input_gradient
+from domcli.trainer.engine import COMPILED, WRITTEN
 from domcli.trainer.evaluate import BATCH, Attacks
 from domcli.trainer.fast.compiled import CompiledNetwork
-from domcli.trainer.fast.recorded import Function, Outputs, Recorder, restored
-from domcli.trainer.fast.remembered import conditions, recall, remember
+from domcli.trainer.fast.recorded import Function, Outputs, Recorder, RecordingEngine, restored, unrecorded
+from domcli.trainer.fast.remembered import conditions, one_at_a_time, recall, remember
 from domcli.trainer.step import Network, judge, loss_of
 from domcli.trainer.stop import StopRequested
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 FILE = "cuda.json"
-COMPILED, WRITTEN = "compiled", "as written"
 BACKEND = "inductor"
 LONG = 600.0
 """A run that takes fewer seconds than this as it is written is not compiled for."""
@@ -57,7 +57,7 @@ def settle(training: Training, known: dict[str, object], images: tuple[int, int]
     `known` is environment.json of a run that goes on, else empty; `images` are those trained and tested on in an epoch.
     """
     engine, network, why = training.engine, None, None
-    with restored(list(training.classifier.buffers())):
+    with restored(training.classifier.statistics()):
         before = known.get("network")
         if before is None:
             try:
@@ -88,21 +88,33 @@ def passes_of(training: Training, images: tuple[int, int]) -> Pace:
 
 def _faster(training: Training, work: Pace, recorder: Recorder) -> tuple[CompiledNetwork | None, str | None]:
     """Return the compiled network if it is clearly faster, else why not."""
-    key = conditions(training, training.precision)
-    written, compiled = _remembered(key)
-    if written is None:
-        (written,) = _measured(training, [training.classifier], recorder)
-        _remember(key, written, None)
+    written, compiled = _paces(training, None, recorder)
     if written.of(work) < LONG:
         return None, f"the run takes about {written.of(work):.0f} s, too short to compile for it"
     if compiled is not None and not _pays(written, compiled, work):
         return None, _no_gain(written, compiled, work)
     network, why = _tried(training)
-    if network is None or compiled is not None:
-        return network, why
-    written, compiled = _measured(training, [training.classifier, network], recorder)
-    _remember(key, written, compiled)
+    if network is None:
+        return None, why
+    written, compiled = _paces(training, network, recorder)
+    assert compiled is not None
     return (network, None) if _pays(written, compiled, work) else (None, _no_gain(written, compiled, work))
+
+
+def _paces(training: Training, network: CompiledNetwork | None, recorder: Recorder) -> tuple[Pace, Pace | None]:
+    """Return the paces of the network as written and, if it is given, compiled: measured, unless they are known.
+
+    Runs that begin together do this one after the other, so they do not measure each other, and all choose the same.
+    """
+    key = conditions(training, training.precision)
+    with one_at_a_time(training.device):
+        written, compiled = _remembered(key)
+        if written is None or (network is not None and compiled is None):
+            networks: list[Network] = [training.classifier, *([] if network is None else [network])]
+            written, *others = _measured(training, networks, recorder)
+            compiled = others[0] if others else None
+            _remember(key, written, compiled)
+    return written, compiled
 
 
 def _pays(written: Pace, compiled: Pace, work: Pace) -> bool:
@@ -121,7 +133,9 @@ def _tried(training: Training) -> tuple[CompiledNetwork | None, str | None]:
     sizes = (training.settings.train.batch_size, min(BATCH[training.device.type], test))
     try:
         network = CompiledNetwork(training.classifier, sizes, BACKEND)
-        _trace(training, network, sizes)
+        engine = RecordingEngine(training, unrecorded)
+        engine.network = network
+        engine.rehearse(Attacks.on_test_set(training.settings), sizes[1])
     except StopRequested:
         raise
     except Exception as error:  # whatever the compiler stumbles over, the run goes on without it
@@ -129,26 +143,6 @@ def _tried(training: Training) -> tuple[CompiledNetwork | None, str | None]:
         return None, _sentence(error)
     log.info("compiled in %.0f s", time.monotonic() - began)
     return network, None
-
-
-def _trace(training: Training, network: Network, sizes: tuple[int, int]) -> None:
-    """Do each kind of pass once that the run will do."""
-    attack, update = _passes(training, network)
-    update(*_batch(training, sizes[0]))
-    if training.plan.attack is not None:
-        attack(*_batch(training, sizes[0]))
-        _judge(training, network, sizes[0])
-    if training.plan.distract is not None:
-        some = torch.arange(sizes[0], device=training.device) % 2 == 0
-        with training.classifier.statistics_of(some):
-            _judge(training, network, sizes[0])
-    training.classifier.eval()
-    try:
-        _judge(training, network, sizes[1])
-        if Attacks.on_test_set(training.settings).pgd is not None:
-            attack(*_batch(training, sizes[1]))
-    finally:
-        training.classifier.train()
 
 
 def _passes(training: Training, network: Network) -> tuple[Function, Function]:
@@ -168,11 +162,6 @@ def _passes(training: Training, network: Network) -> tuple[Function, Function]:
     return attack, update
 
 
-def _judge(training: Training, network: Network, size: int) -> None:
-    with training.engine.arithmetic():
-        judge(network, *_batch(training, size), with_graph=False)
-
-
 def _batch(training: Training, size: int) -> tuple[Tensor, Tensor]:
     """Return grey images with labels, as many as wanted."""
     shape = (size, *training.dataset.train.images.shape[1:])
@@ -183,8 +172,8 @@ def _batch(training: Training, size: int) -> tuple[Tensor, Tensor]:
 def _measured(training: Training, networks: Sequence[Network], recorder: Recorder) -> list[Pace]:
     """Return the pace of each network, measured in turns."""
     batch = _batch(training, training.settings.train.batch_size)
-    buffers = list(training.classifier.buffers())
-    ways = [[recorder(one, batch, buffers) for one in _passes(training, network)] for network in networks]
+    statistics = training.classifier.statistics()
+    ways = [[recorder(one, batch, statistics) for one in _passes(training, network)] for network in networks]
     turns = [[[_seconds(one, batch) for one in way] for way in ways] for _ in range(TURNS)]
     return [Pace(*(min(turn[way][kind] for turn in turns) for kind in range(2))) for way in range(len(ways))]
 

@@ -2,12 +2,13 @@
 
 What depends on data may change neither shapes nor which operations are done. Hence DOM_DA's subset of high-confidence
 patterns goes through the network with the whole batch, and batch norm takes its statistics from the subset alone. The
-last, smaller batch of an epoch is done one operation at a time. Draws of operations (AugMix, RandAugment) are made on
-the host between two recordings.
+last, smaller batch of an epoch has recordings of its own. Draws of operations (AugMix, RandAugment) are made on the
+host between two recordings.
 """
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from domcli.trainer.anew import BrokenRecording
 from domcli.trainer.distraction import kept_patterns, patterns_to_augment
-from domcli.trainer.engine import Engine
+from domcli.trainer.engine import WRITTEN, Engine
 from domcli.trainer.models import SMALLEST_FOR_ONE
 from domcli.trainer.step import Judgement, judge, loss_of, update
 
@@ -33,41 +35,60 @@ Recorder = Callable[[Function, Sequence[Tensor], Sequence[Tensor]], Function]
 """From a function, example inputs and the tensors that it changes, to one that replays it on inputs of these shapes.
 
 Recording leaves the changed tensors and the random generators as they were; raises RuntimeError where it cannot be
-done.
+done, BrokenRecording where the process cannot go on after it.
 """
 
 
 @contextmanager
-def restored(tensors: Sequence[Tensor]) -> Iterator[None]:
-    """Put back the values of tensors afterwards, whatever happens."""
-    values = [tensor.detach().clone() for tensor in tensors]
+def afterwards(put_back: Callable[[], None]) -> Iterator[None]:
+    """Put something back afterwards, whatever happens, unless the process is unfit for it."""
     try:
         yield
-    finally:
+    except BrokenRecording:
+        raise
+    except BaseException:
+        put_back()
+        raise
+    put_back()
+
+
+@contextmanager
+def restored(tensors: Sequence[Tensor]) -> Iterator[None]:
+    """Put back the values of tensors afterwards."""
+    values = [tensor.detach().clone() for tensor in tensors]
+
+    def put_back() -> None:
         with torch.no_grad():
             for tensor, value in zip(tensors, values, strict=True):
                 tensor.copy_(value)
+
+    with afterwards(put_back):
+        yield
+
+
+def unrecorded(function: Function, inputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Function:
+    """Return the function as it is: the recorder that records nothing."""
+    del inputs, changed
+    return function
 
 
 class RecordingEngine(Engine):
     """Records each kind of step when it first comes, and replays it from then on."""
 
     def __init__(self, training: Training, recorder: Recorder) -> None:
+        gc.collect()  # where this process trained before: a graph that ends late harms those that live (see graphs)
         super().__init__(training)
         self._recorder = recorder
         self._recorded: dict[Hashable, Function] = {}
-        self._problem: str | None = None
         self._lr = torch.zeros((), device=training.device)
 
     def describe(self) -> dict[str, str]:
-        """Return what environment.json says of how steps are done."""
-        if self._problem is not None:
-            return {**super().describe(), "no_graphs": self._problem}
-        return {"steps": "CUDA graphs", **self.about_network}
+        """Return what environment.json says of how steps are done (see Engine)."""
+        return super().describe() if self._no_graphs else {"steps": "CUDA graphs", **self.about_network}
 
     def step(self, index: Tensor, lr: float, dom_active: bool) -> None:
         """Train on the patterns at `index` (see Engine)."""
-        if self._problem is not None or len(index) != self._training.settings.train.batch_size:
+        if self._no_graphs is not None:
             super().step(index, lr, dom_active)
             return
         images, labels = self.batch(index)
@@ -84,35 +105,68 @@ class RecordingEngine(Engine):
 
     def measure(self, pixels: Tensor, labels: Tensor, attacks: Attacks) -> Tensor:
         """Return summed loss and hits of a batch (see Engine)."""
-        if self._problem is not None:
+        if self._no_graphs is not None:
             return super().measure(pixels, labels, attacks)
 
-        def measured(pixels: Tensor, labels: Tensor) -> Outputs:
-            with self.arithmetic():
-                return (self.attacked_sums(pixels, labels, attacks),)
-
-        (sums,) = self._run(("measure", attacks, len(labels)), measured, pixels, labels)
+        (sums,) = self._run(("measure", attacks), self._measured(attacks), pixels, labels)
         return sums.clone()
 
-    def _run(self, kind: Hashable, function: Function, *inputs: Tensor) -> Outputs:
-        if kind not in self._recorded and self._problem is None:
-            try:
-                self._recorded[kind] = self._recorder(function, inputs, self._changed())
-            except RuntimeError as error:  # torch.OutOfMemoryError is one
-                self._give_up(error)
-        return self._recorded.get(kind, function)(*inputs)
+    def rehearse(self, attacks: Attacks, tested: int) -> None:
+        """Do once, unrecorded, each kind of pass that the run will do, and leave everything as it was.
 
-    def _give_up(self, error: RuntimeError) -> None:
-        self._problem = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        `attacks` are those on the test set, of which `tested` images at a time are evaluated.
+        """
+        training, plan = self._training, self._training.plan
+        index = torch.arange(min(training.settings.train.batch_size, training.patterns), device=training.device)
+        devices = [training.device] if training.device.type == "cuda" else []
+        with restored(self._changed()), torch.random.fork_rng(devices):
+            images, labels = self.batch(index)
+            self._lr.zero_()
+            self._learned(dom_active=plan.distract is None)(index, self._lr, images, labels)
+            if plan.distract is not None:
+                losses, correct = self._judged(images, labels)
+                some = index % 2 == 0
+                self._subset_losses(images, labels, some)
+                self._updated(index, self._lr, images, labels, losses, correct, some)
+            training.classifier.eval()
+            try:
+                pixels, classes = images[:1].repeat(tested, 1, 1, 1), labels[:1].repeat(tested)
+                self._measured(attacks)(pixels.contiguous(memory_format=torch.channels_last), classes)
+            finally:
+                training.classifier.train()
+        training.optimizer.zero_grad()
+
+    def give_up(self, problem: str) -> None:
+        """Record nothing any more, and compute the network as it is written: compiled, it was chosen for recordings."""
+        self._no_graphs = problem
         self._recorded.clear()
-        log.warning("steps are not recorded as CUDA graphs, and take longer: %s", self._problem)
+        if self.network is not self._training.classifier:
+            self.network = self._training.classifier
+            self.about_network = {"network": WRITTEN, "not_compiled": "there are no CUDA graphs"}
+        log.warning("steps are not recorded as CUDA graphs, and take longer: %s", problem)
+
+    def _run(self, kind: Hashable, function: Function, *inputs: Tensor) -> Outputs:
+        key = (kind, len(inputs[0]))
+        if key not in self._recorded and self._no_graphs is None:
+            try:
+                self._recorded[key] = self._recorder(function, inputs, self._changed())
+            except RuntimeError as error:  # torch.OutOfMemoryError is one
+                self.give_up(str(error).strip().split("\n")[0] or type(error).__name__)
+        return self._recorded.get(key, function)(*inputs)
 
     def _changed(self) -> list[Tensor]:
         """Return every tensor that a step changes and a later one reads."""
         training = self._training
-        buffers = list(training.classifier.buffers())
+        statistics = training.classifier.statistics()
         record = [training.record.natural, training.record.adversarial]
-        return [*training.optimizer.parameters, *training.optimizer.velocity, *buffers, *record, training.meter.sums]
+        return [*training.optimizer.parameters, *training.optimizer.velocity, *statistics, *record, training.meter.sums]
+
+    def _measured(self, attacks: Attacks) -> Function:
+        def measured(pixels: Tensor, labels: Tensor) -> Outputs:
+            with self.arithmetic():
+                return (self.attacked_sums(pixels, labels, attacks),)
+
+        return measured
 
     def _learned(self, dom_active: bool) -> Function:
         def learned(index: Tensor, lr: Tensor, images: Tensor, labels: Tensor) -> Outputs:
@@ -163,13 +217,14 @@ class RecordingEngine(Engine):
     ) -> Outputs:
         training = self._training
         training.optimizer.zero_grad()
-        before = [buffer.clone() for buffer in training.classifier.buffers()]
+        statistics = training.classifier.statistics()
+        before = [running.clone() for running in statistics]
         with self.arithmetic():
             natural = Judgement(losses, correct)
             outcome = update(self.network, images, labels, training.plan, True, natural, augmented=chosen)
         if training.plan.attack is None:
             # Where nothing was augmented this pass repeats the natural one, which has moved the statistics already.
-            for buffer, old in zip(training.classifier.buffers(), before, strict=True):
-                buffer.copy_(torch.where(chosen.any(), buffer, old))
+            for running, old in zip(statistics, before, strict=True):
+                running.copy_(torch.where(chosen.any(), running, old))
         self.finish(index, lr, outcome)
         return ()

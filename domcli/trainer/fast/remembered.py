@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-from contextlib import suppress
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +25,25 @@ def conditions(training: Training, *others: object) -> str:
     model, images = training.settings.model, training.dataset.train.images
     network = (model.name, model.width, tuple(images.shape[1:]), training.settings.train.batch_size)
     return " | ".join(map(str, (devices.name(training.device), torch.__version__, *network, *others)))
+
+
+@contextmanager
+def one_at_a_time(device: torch.device) -> Iterator[None]:
+    """Keep the user's other runs from measuring on a device meanwhile; wait while one of them does.
+
+    Where nothing can be kept in the cache folder there is nothing to wait for.
+    """
+    name = "cpu" if device.type == "cpu" else torch.cuda.get_device_properties(device).uuid
+    handle = None
+    with suppress(OSError):
+        cache_directory().mkdir(parents=True, exist_ok=True)
+        handle = os.open(_file(f"measuring-{name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
 
 
 def recall(name: str, key: str) -> object:

@@ -12,6 +12,7 @@ from domcli.settings import ModelSettings
 from domcli.trainer.models.normalisation import BatchNormReLU
 from domcli.trainer.models.preactresnet import preactresnet18, wideresnet34
 
+COUNTER = "num_batches_tracked"
 SMALLEST_FOR_ONE = 8
 """Images up to this size leave one value a channel in the last stage of PreActResNet-18."""
 
@@ -50,6 +51,16 @@ class Classifier(nn.Module):
         finally:
             for layer in layers:
                 layer.subset = None
+
+    def statistics(self) -> list[Tensor]:
+        """Return the running means and variances of batch norm, which passes in train mode move."""
+        layers = (layer for layer in self.modules() if isinstance(layer, BatchNormReLU))
+        return [layer.get_buffer(name) for layer in layers for name in ("running_mean", "running_var")]
+
+    def weights(self, batches: int) -> dict[str, Tensor]:
+        """Return the network's state under its plain names, after training on so many batches."""
+        state: dict[str, Tensor] = self.network.state_dict()
+        return {name: torch.tensor(batches) if name.endswith(COUNTER) else value for name, value in state.items()}
 
     def _logits(self, images: Tensor) -> Tensor:
         logits: Tensor = self.network((images - self.mean) / self.std)

@@ -10,7 +10,11 @@ from domcli.trainer.native import operations
 
 
 class BatchNormReLU(nn.BatchNorm2d):
-    """max(0, batch norm(x)); the parameters and running statistics are those of nn.BatchNorm2d."""
+    """max(0, batch norm(x)); the parameters and running statistics are those of nn.BatchNorm2d.
+
+    Nothing is counted in a pass: on a GPU that was one in thirteen of its kernels. Who keeps a network knows how many
+    batches it has seen, and says so in `num_batches_tracked` (see `Classifier.weights`).
+    """
 
     subset: Tensor | None
     """The images (N booleans) of which the statistics are taken; None: of all."""
@@ -24,7 +28,9 @@ class BatchNormReLU(nn.BatchNorm2d):
         if self.subset is not None:
             return self._of_subset(x, self.subset)
         if not (operations.in_use(x) and x.shape[1] % operations.CHANNELS == 0):
-            return F.relu(super().forward(x), inplace=True)
+            running, affine = (self.running_mean, self.running_var), (self.weight, self.bias)
+            normalised = F.batch_norm(x, *running, *affine, self.training, self.momentum or 0.0, self.eps)
+            return F.relu(normalised, inplace=True)
         x = x.contiguous(memory_format=torch.channels_last)
         mean, variance = self._statistics(x)
         out: Tensor = operations.BatchNormReLU.apply(x, self.weight, self.bias, mean, variance, self.eps, self.training)
@@ -37,10 +43,8 @@ class BatchNormReLU(nn.BatchNorm2d):
         if not self.training:
             return self.running_mean, self.running_var
         assert self.momentum is not None
-        assert self.num_batches_tracked is not None
         mean, variance = operations.statistics(x)
         count = x.numel() // x.shape[1]
-        self.num_batches_tracked.add_(1)
         self.running_mean.lerp_(mean, self.momentum)
         self.running_var.lerp_(variance * (count / max(1, count - 1)), self.momentum)
         return mean, variance
@@ -49,7 +53,6 @@ class BatchNormReLU(nn.BatchNorm2d):
     def _of_subset(self, x: Tensor, subset: Tensor) -> Tensor:
         assert self.running_mean is not None
         assert self.running_var is not None
-        assert self.num_batches_tracked is not None
         among = subset.view(-1, 1, 1, 1)
         count = subset.sum() * (x.shape[2] * x.shape[3])
         values = x.float()
@@ -59,6 +62,5 @@ class BatchNormReLU(nn.BatchNorm2d):
         momentum = (self.momentum or 0.0) * (count > 0)  # without images nothing has passed
         self.running_mean.lerp_(mean, momentum)
         self.running_var.lerp_(variance * count / (count - 1).clamp_min(1), momentum)
-        self.num_batches_tracked.add_(count > 0)
         scale = self.weight * (variance + self.eps).rsqrt()
         return F.relu(centred * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)).to(x.dtype)

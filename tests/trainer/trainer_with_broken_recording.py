@@ -1,0 +1,60 @@
+"""The real trainer where the recording of steps with DOM breaks off: on a GPU in earnest, on a CPU by a stand-in.
+
+    python trainer_with_broken_recording.py READY RUN_DIRECTORY ...
+
+If READY is the name of a pipe, the trainer waits for a reader there before the recording breaks off.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from domcli.trainer.__main__ import main
+from domcli.trainer.anew import BrokenRecording
+
+WHY = "CUDA error: operation not permitted when stream is capturing"
+
+
+def breaking(training: Any) -> Any:
+    """Return an engine that breaks off when DOM begins to act."""
+    from domcli.trainer.fast import engine_for
+    from domcli.trainer.fast.recorded import RecordingEngine, unrecorded
+
+    if training.device.type == "cuda":
+        engine = engine_for(training)
+        assert isinstance(engine, RecordingEngine)
+    else:
+        engine = RecordingEngine(training, unrecorded)
+    learned = engine._learned
+
+    def learned_waiting(dom_active: bool) -> Any:
+        function = learned(dom_active)
+
+        def work(*values: Any) -> Any:
+            found = function(*values)
+            if training.device.type == "cuda":
+                training.meter.sums.tolist()  # makes the host wait, which no recording survives
+                return found
+            wait_for_reader()
+            raise BrokenRecording(WHY)
+
+        return work if dom_active else function
+
+    engine._learned = learned_waiting  # type: ignore[method-assign]
+    return engine
+
+
+def wait_for_reader() -> None:
+    """Write to the pipe, which blocks until somebody reads."""
+    if ready.is_fifo():
+        ready.write_text("about to break off")
+
+
+if __name__ == "__main__":
+    ready = Path(sys.argv[1])
+    from domcli.trainer import state
+
+    state.engine_for = breaking
+    sys.exit(main(sys.argv[2:]))
