@@ -31,16 +31,18 @@ def start(run: RunDirectory, ready: Path, *, lock: int | None = None, device: st
 def wait_for_lock(run: RunDirectory) -> None:
     """Wait until nobody holds the run's lock, which a trainer gives back with its last breath."""
     deadline = time.monotonic() + 240
-    handle = os.open(run.lock, os.O_RDWR)
+    with run.lock.open("r+") as file:
+        while not taken(file.fileno()):
+            assert time.monotonic() < deadline, run.log.read_text()
+            time.sleep(0.01)
+
+
+def taken(handle: int) -> bool:
     try:
-        while True:
-            try:
-                return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                assert time.monotonic() < deadline, run.log.read_text()
-                time.sleep(0.01)
-    finally:
-        os.close(handle)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def test_the_run_goes_on_without_graphs_and_says_why(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ def test_replayed_steps_have_the_losses_of_plain_ones(preset: str) -> None:
     engine = RecordingEngine(replayed, record)
     expected, found = losses_of(plain, Engine(plain)), losses_of(replayed, engine)
     assert engine.describe() == RECORDED
+    assert {size for _, size in engine._recorded} == {BATCH, IMAGES % BATCH}
     torch.testing.assert_close(torch.tensor(found), torch.tensor(expected), rtol=5e-3, atol=5e-3)
 
 
@@ -96,6 +97,28 @@ def test_a_long_run_is_settled_and_trains(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert training.engine.describe()["network"] in ("compiled", "as written")
     assert "Error" not in training.engine.describe().get("not_compiled", "")
     assert torch.tensor(losses_of(training, training.engine)).isfinite().all()
+
+
+@pytest.mark.parametrize("preset", ["natural-dom-re", "fgsm-dom-re", "pgd-dom-randaugment"])
+def test_the_same_seed_gives_the_same_bits(preset: str) -> None:
+    states = []
+    for _ in range(2):
+        training = on_gpu(preset, "train.precision=bfloat16")
+        losses_of(training, RecordingEngine(training, record))
+        states.append(state_of(training))
+    assert all(torch.equal(one, other) for one, other in zip(*states, strict=True))
+
+
+def test_an_engine_records_after_the_graphs_of_another_are_gone_and_gradients_are_left() -> None:
+    for number in range(3):
+        training = on_gpu("pgd-dom-re")
+        engine = RecordingEngine(training, record)
+        step_of(training, engine, number)
+        assert any(parameter.grad is not None for parameter in training.optimizer.parameters)
+        engine._recorded.clear()
+        step_of(training, engine, number)
+        assert engine.describe() == RECORDED
+        assert training.meter.read().is_finite
 
 
 def test_recording_leaves_everything_as_it_was() -> None:
