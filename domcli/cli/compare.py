@@ -54,7 +54,12 @@ def compare_runs(
             help="Compare after N epochs, with runs that are not finished; best is then the best up to there.",
         ),
     ] = None,
-    paper: Annotated[bool, typer.Option("--paper", help="Add what the paper published for the same settings.")] = False,
+    paper: Annotated[
+        bool,
+        typer.Option(
+            "--paper", help="Add what the paper published for the same settings, or the nearest: then with no verdict."
+        ),
+    ] = False,
     assertions: Annotated[
         list[str] | None,
         typer.Option(

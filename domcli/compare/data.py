@@ -11,7 +11,7 @@ from typing import Any
 from domcli import __version__
 from domcli.compare.comparison import Comparison
 from domcli.compare.groups import Group, LeftOut, attacks
-from domcli.compare.paper import Match
+from domcli.compare.paper import OTHER, Match
 from domcli.compare.records import POINTS, Metric, Point, Record, criterion
 from domcli.compare.sheets import best_epoch, patterns
 from domcli.compare.significance import Contrast
@@ -106,9 +106,7 @@ def _csv_paper(comparison: Comparison, group: Group, metric: Metric) -> dict[str
     match = next((match for match in comparison.paper or () if match.group == group.name), None)
     if match is None:
         return {}
-    if match.deviations:
-        return {f"paper_{point}_verdict": "not the paper's settings" for point in POINTS[:2]}
-    cells: dict[str, Any] = {}
+    cells: dict[str, Any] = {f"paper_{point}_verdict": OTHER for point in POINTS[:2]} if match.deviations else {}
     for row in match.rows:
         if row.metric == metric:
             values = {"mean": row.paper.mean, "std": row.paper.std, "verdict": row.verdict}

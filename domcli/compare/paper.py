@@ -13,7 +13,9 @@ from domcli.compare.groups import NEUTRAL, SEED, Group, shown_value
 from domcli.compare.records import Flat, Metric, Point, flatten
 from domcli.compare.statistics import Summary, welch
 
-Verdict = Literal["within", "above", "below", "too few seeds"]
+Verdict = Literal["within", "above", "below", "too few seeds", "not the paper's settings"]
+
+OTHER: Verdict = "not the paper's settings"
 
 HALF_A_DIGIT = 0.005
 """What rounding to two decimals may have done to a published mean, in points."""
@@ -23,6 +25,9 @@ UNSTATED = "train.precision"
 
 DECISIVE = ("attack.name", "dom.operate", "data.augment")
 """The settings that make a paradigm and a method: the nearest of the paper's settings shares them if one does."""
+
+SIZES = {"cifar10": (50_000, 10_000, 10), "cifar100": (50_000, 10_000, 100), "svhn": (73_257, 26_032, 10)}
+"""Training images, test images and classes of the paper's data sets: an image folder with as many may be a copy."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Row:
-    """A mean of a group beside the published one; `gap` is group minus paper, in points."""
+    """A mean of a group beside the published one; `gap` is group minus paper, in points.
+
+    There is an interval only where the group has the paper's settings, and seeds enough.
+    """
 
     metric: Metric
     point: Point
@@ -69,7 +77,10 @@ class Deviation:
 
 @dataclass(frozen=True)
 class Match:
-    """The paper's settings that a group reproduces (`deviations` is empty then), or the nearest ones."""
+    """The paper's settings that a group reproduces (`deviations` is empty then), or the nearest ones.
+
+    The nearest ones have rows, too, if they share paradigm and method, and images as far as that can be told.
+    """
 
     group: str
     entry: Entry
@@ -119,19 +130,31 @@ def judge(own: Summary, paper: Summary) -> tuple[tuple[float, float] | None, Ver
 
 
 def _match(group: Group, settings: Flat, entries: Sequence[Entry], error: bool) -> Match:
-    def distance(entry: Entry) -> tuple[int, int]:
+    def distance(entry: Entry) -> tuple[int, bool, int]:
         keys = _deviating(settings, entry)
-        return len([key for key in keys if key in DECISIVE]), len(keys) + (entry.beyond is not None)
+        decisive = len([key for key in keys if key in DECISIVE])
+        return decisive, not _same_images(group, settings, entry), len(keys) + (entry.beyond is not None)
 
     nearest = min(entries, key=distance)
+    decisive, other_images, _ = distance(nearest)
     deviations = [
         Deviation(key, shown_value(settings.get(key)), shown_value(nearest.expected.get(key)))
         for key in _deviating(settings, nearest)
     ]
     if nearest.beyond is not None:
         deviations.append(Deviation("no setting of domcli", "not done", nearest.beyond))
-    rows = () if deviations else tuple(_rows(group, nearest, error))
+    rows = () if decisive or other_images else tuple(_rows(group, nearest, error, judged=not deviations))
     return Match(group.name, nearest, tuple(deviations), rows)
+
+
+def _same_images(group: Group, settings: Flat, entry: Entry) -> bool:
+    """Tell whether a group has the images of an entry, or as many in as many classes from an image folder."""
+    wanted = entry.expected["data.dataset"]
+    if settings.get("data.dataset") != "imagefolder":
+        return bool(settings.get("data.dataset") == wanted)
+    begun = [record.run.state.started for record in group.records]
+    sizes = {one and (one.train_size, one.test_size, one.classes) for one in begun}
+    return wanted in SIZES and sizes == {SIZES[wanted]}
 
 
 def _deviating(settings: Flat, entry: Entry) -> list[str]:
@@ -153,7 +176,8 @@ def _idle(settings: Flat) -> Iterator[str]:
         yield from (f"evaluation.{key}" for key in ("alpha", "steps", "restarts"))
 
 
-def _rows(group: Group, entry: Entry, error: bool) -> Iterator[Row]:
+def _rows(group: Group, entry: Entry, error: bool, *, judged: bool) -> Iterator[Row]:
+    """Yield the means of a group beside those of an entry; unless they are `judged`, their settings are not alike."""
     for metric in dict.fromkeys(metric for _, metric in entry.results):
         for point in ("best", "last"):
             paper = entry.results.get((point, metric))
@@ -162,7 +186,7 @@ def _rows(group: Group, entry: Entry, error: bool) -> Iterator[Row]:
                 continue
             if error:
                 paper = Summary(paper.n, 100 - paper.mean, paper.std)
-            interval, verdict = judge(own, paper)
+            interval, verdict = judge(own, paper) if judged else (None, OTHER)
             yield Row(metric, point, own, paper, own.mean - cast(float, paper.mean), interval, verdict)
 
 

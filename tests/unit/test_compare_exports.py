@@ -121,7 +121,10 @@ def test_the_source_names_runs_seeds_epochs_and_commits(comparison: Comparison, 
 
 
 def test_the_tables_against_the_paper(comparison: Comparison) -> None:
-    assert not any(one.title.startswith("Against the paper") for one in sheets(comparison))
+    beside = sheet(comparison, "Against the paper")
+    assert {row[2] for row in beside.rows} == {"not the paper's settings"}
+    (row,) = [row for row in beside.rows if (row[0], row[3]) == ("pgd-dom-re", "PGD-20 last")]
+    assert row[4:] == ("3", "52.00 ± 13.11", "52.52 ± 1.29", "-0.52", "-")
     found = sheet(comparison, "Not the paper's settings")
     assert found.rows == (
         ("pgd-baseline", "pgd-baseline (Table 3)", "train.epochs", "3", "200"),
@@ -278,7 +281,8 @@ def test_csv_has_a_row_for_each_group_and_metric(comparison: Comparison, tmp_pat
     assert pgd["runs"] == f"{tmp_path / 'pgd-baseline-seed0'};{tmp_path / 'pgd-baseline-seed1'}"
     assert pgd["git_commits"] == ";".join(["ab" * 20] * 2)
     assert pgd["made_by"] == f"domcli {__version__}"
-    assert pgd["paper_best_verdict"] == "not the paper's settings"
+    assert (pgd["paper_best_mean"], pgd["paper_best_verdict"]) == ("52.33", "not the paper's settings")
+    assert (found[2]["paper_best_mean"], found[2]["paper_best_verdict"]) == ("", "")
     assert found[6]["last_mean"] == "60.0"
     assert found[2]["last_mean"] == ""
 
@@ -315,6 +319,7 @@ def test_json_has_everything(comparison: Comparison, tmp_path: Path) -> None:
     )
     assert test["difference"] == pytest.approx(7)
     assert [match["reproduces"] for match in content["paper"]] == [False, False]
+    assert {one["verdict"] for match in content["paper"] for one in match["results"]} == {"not the paper's settings"}
     assert content["notes"] == list(comparison.notes)
     assert (content["unit"], content["measure"], content["domcli"]) == ("percent", "accuracy", __version__)
 

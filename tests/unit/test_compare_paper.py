@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
-from compared import write_run
+from compared import FINISHED, epoch_ends, write_events, write_run
+from samples import started
 
 from domcli import presets
 from domcli.compare import compare, select
@@ -132,12 +134,54 @@ def test_settings_that_do_nothing_need_not_be_the_papers(tmp_path: Path) -> None
 def test_other_settings_are_named(tmp_path: Path) -> None:
     write_run(tmp_path, "pgd-dom-re", changes=["dom.threshold=1.25"])
     (match,) = matches(tmp_path)
-    assert match.rows == ()
     assert match.entry.title == "pgd-dom-re (Table 3)"
     assert [(one.key, one.own, one.paper) for one in match.deviations] == [
         ("train.epochs", "3", "200"),
         ("dom.threshold", "1.25", "1.5"),
     ]
+
+
+def test_with_other_settings_the_numbers_stand_beside_each_other_without_a_verdict(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write_run(tmp_path, "pgd-dom-re", seed, [(0.8, 0.52), (0.8, 0.5 + seed / 100)])
+    (match,) = matches(tmp_path)
+    assert [one.key for one in match.deviations] == ["train.epochs"]
+    assert {(one.verdict, one.interval) for one in match.rows} == {("not the paper's settings", None)}
+    (row,) = [one for one in match.rows if (one.metric, one.point) == ("pgd", "last")]
+    assert (row.own.n, row.paper, row.gap) == (2, Summary(3, 52.52, 1.29), pytest.approx(50.5 - 52.52))
+
+
+def test_another_paradigm_or_method_has_no_numbers_in_the_paper(tmp_path: Path) -> None:
+    write_run(tmp_path, "pgd-dom-re", changes=["data.augment=augmix"])
+    (match,) = matches(tmp_path)
+    assert len({"data.augment", "dom.operate"} & {one.key for one in match.deviations}) == 1
+    assert match.rows == ()
+
+
+@pytest.mark.parametrize(
+    ("preset", "size", "entry_title", "rows"),
+    [
+        ("fgsm-baseline", (50_000, 10_000, 10), "fgsm-baseline (Table 4)", 2),
+        ("fgsm-baseline", (50_000, 10_000, 100), "fgsm-baseline, cifar100 (Table 4)", 2),
+        ("natural-baseline", (73_257, 26_032, 10), "natural-baseline, svhn (Table 6)", 2),
+        ("natural-baseline", (49_999, 10_000, 10), "natural-baseline (Table 2)", 0),
+    ],
+)
+def test_an_image_folder_of_the_size_of_a_data_set_may_be_a_copy_of_it(
+    tmp_path: Path, preset: str, size: tuple[int, int, int], entry_title: str, rows: int
+) -> None:
+    train, test, classes = size
+    changes = ["data.dataset=imagefolder", "train.epochs=50"]
+    for seed in (0, 1):
+        run = write_run(tmp_path, preset, seed, changes=changes)
+        begun = msgspec.structs.replace(started(epochs=50), train_size=train, test_size=test, classes=classes)
+        pgd = None if preset.startswith("natural") else 0.3
+        write_events(run, [begun, *epoch_ends([(0.5, pgd)] * 50)], FINISHED)
+    (match,) = matches(tmp_path)
+    assert match.entry.title == entry_title
+    assert "data.dataset" in {one.key for one in match.deviations}
+    assert {one.verdict for one in match.rows} <= {"not the paper's settings"}
+    assert len(match.rows) == rows
 
 
 def test_a_quick_run_is_not_the_papers(tmp_path: Path) -> None:
@@ -147,6 +191,7 @@ def test_a_quick_run_is_not_the_papers(tmp_path: Path) -> None:
     (match,) = matches(tmp_path)
     assert match.entry.preset == "fgsm-dom-re"
     assert {"data.dataset", "data.train_images", "model.width"} <= {one.key for one in match.deviations}
+    assert match.rows == ()
 
 
 def test_what_no_setting_says_is_named(tmp_path: Path) -> None:
@@ -155,7 +200,7 @@ def test_what_no_setting_says_is_named(tmp_path: Path) -> None:
     (match,) = matches(tmp_path)
     (deviation,) = match.deviations
     assert "grown linearly over the first 5 epochs" in deviation.paper
-    assert match.rows == ()
+    assert {one.verdict for one in match.rows} == {"not the paper's settings"}
 
 
 @pytest.mark.parametrize(
