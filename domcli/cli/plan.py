@@ -38,7 +38,7 @@ def plan(
     presets = _expand(wanted)
     if name is not None and len(presets) > 1:
         raise RunDirectoryError(f"--name names the runs of one preset, and these are {len(presets)}: leave it out")
-    given = _seeds(seeds)
+    given = None if seeds is None else parse_seeds(seeds)
     each_seed: list[int | None] = [*given] if given else [None]
     planned = []
     for preset in presets:
@@ -72,10 +72,8 @@ def _expand(wanted: list[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _seeds(text: str | None) -> list[int] | None:
-    """Return the seeds of a list such as `0,1,2` or `0-4`."""
-    if text is None:
-        return None
+def parse_seeds(text: str) -> list[int]:
+    """Return the seeds of a list such as `0,1,2` or `0-4`. Raises SettingsError."""
     seeds: list[int] = []
     try:
         for part in text.split(","):
