@@ -14,6 +14,7 @@ from typing import Any
 
 from domcli.checks.check import Check, plural
 from domcli.checks.software import is_enough, pip
+from domcli.memory import lacking_memory_in
 
 PATIENCE_SECONDS = 180.0
 SLOW_IMPORT_SECONDS = 20.0
@@ -31,7 +32,11 @@ def attempt(stage, look):
     try:
         found = look()
     except BaseException as error:
-        tell(stage=stage, error=type(error).__name__ + ": " + (str(error).strip().splitlines() or [""])[0])
+        said = []
+        while error is not None:
+            said.append(type(error).__name__ + ": " + str(error).strip())
+            error = error.__cause__ or error.__context__
+        tell(stage=stage, error=chr(10).join(said))
         return False
     tell(stage=stage, found=found)
     return True
@@ -71,6 +76,11 @@ class Report:
 
     found: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
+    """The first line is for people; the others are the rest of its message, and what the error came from."""
+
+    def error(self, stage: str) -> str:
+        """Return the error of a stage in one line."""
+        return self.errors.get(stage, "not known").split("\n")[0]
 
 
 class Probe:
@@ -167,10 +177,12 @@ def _torchvision(report: Report, lowest: Mapping[str, str]) -> Check:
 def _cuda(report: Report, torch: Mapping[str, Any], gpus: int, visible: int) -> Check:
     found = report.found.get("cuda")
     if found is None:
-        error = report.errors.get("cuda", "not known")
-        if "out of memory" in error:
+        error, memory = report.error("cuda"), lacking_memory_in(report.errors.get("cuda", ""))
+        if memory == "GPU":
             text = f"no memory is left on the first GPU ({error})"
             return Check("cuda", "warning", text, "wait, or use another GPU with --devices cuda:N")
+        if memory == "machine":
+            return _machine_full("cuda", error)
         remedy = "look at nvidia-smi; if it shows the GPU healthy, install the PyTorch for it from pytorch.org"
         return Check("cuda", "problem", f"PyTorch cannot use the GPU: {error}", remedy)
     if found["devices"]:
@@ -189,9 +201,11 @@ def _cuda(report: Report, torch: Mapping[str, Any], gpus: int, visible: int) -> 
 
 
 def _failed(package: str, report: Report, lowest: Mapping[str, str]) -> Check:
-    error = report.errors.get(package, "not known")
+    error = report.error(package)
     if error == f"ModuleNotFoundError: No module named '{package}'":
         return Check(package, "problem", f"not installed for {sys.executable}", f"install it: {_install(lowest)}")
+    if lacking_memory_in(report.errors.get(package, "")) is not None:
+        return _machine_full(package, error)
     if "torchvision::nms" in error:
         text = f"does not fit the installed PyTorch ({error})"
         return Check(package, "problem", text, f"install the two that belong together: {_install(lowest, '--upgrade')}")
@@ -200,6 +214,10 @@ def _failed(package: str, report: Report, lowest: Mapping[str, str]) -> Check:
         return Check(package, "problem", f"{STAGES[package]} takes too long: {error}", remedy)
     text = f"{STAGES[package]} fails: {error}"
     return Check(package, "problem", text, f"install it anew: {_install(lowest, '--force-reinstall')}")
+
+
+def _machine_full(name: str, error: str) -> Check:
+    return Check(name, "warning", f"no memory is left on the machine ({error})", "wait, or end other programs")
 
 
 def _install(lowest: Mapping[str, str], *options: str) -> str:

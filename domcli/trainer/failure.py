@@ -6,6 +6,7 @@ import errno
 
 from domcli.errors import DomcliError, NonFiniteLossError, StorageError
 from domcli.events import Failed
+from domcli.memory import lacking_memory
 
 STORAGE = {
     errno.ENOSPC: "the disk is full; make room, then resume",
@@ -31,12 +32,11 @@ def explain(error: BaseException, *, training: bool) -> Failed:
 
 
 def _explain_torch(error: BaseException) -> Failed:
-    text = str(error).strip().split("\n")[0]
-    kind = type(error).__name__
-    if kind == "OutOfMemoryError" or "CUDA out of memory" in text:
-        return Failed(cause="out-of-memory", reason=f"the GPU ran out of memory; {LESS_MEMORY}")
-    if isinstance(error, MemoryError) or "can't allocate memory" in text:
-        return Failed(cause="out-of-memory", reason=f"the machine ran out of memory; {LESS_MEMORY}")
-    if "CUDA error" in text or "CUDA driver error" in text:
+    memory = lacking_memory(error)
+    if memory is not None:
+        return Failed(cause="out-of-memory", reason=f"the {memory} ran out of memory; {LESS_MEMORY}")
+    message = str(error).strip()
+    text = message.split("\n")[0]
+    if "CUDA error" in message or "CUDA driver error" in message:
         return Failed(cause="device", reason=f"the GPU failed ({text}); check it with nvidia-smi, then resume")
-    return Failed(cause="error", reason=f"{kind}: {text} (unexpected; the traceback is in trainer.log)")
+    return Failed(cause="error", reason=f"{type(error).__name__}: {text} (unexpected; the traceback is in trainer.log)")

@@ -99,6 +99,12 @@ def test_a_torch_that_breaks(tmp_path, torch, said):
     assert "--force-reinstall" in found.remedy
 
 
+def test_a_machine_without_memory_for_torch(tmp_path):
+    said = "libtorch_cuda.so: failed to map segment from shared object: Cannot allocate memory"
+    found = judge(ask(tmp_path, f"raise ImportError({said!r})", None))["torch"]
+    assert (found.status, found.text) == ("warning", f"no memory is left on the machine (ImportError: {said})")
+
+
 def test_a_torchvision_that_crashes_leaves_what_torch_said(tmp_path):
     found = judge(ask(tmp_path, fake_torch(), "import os; os.abort()"))
     assert found["torch"].status == "ok"
@@ -155,6 +161,45 @@ def test_gpus_that_torch_uses():
     found = judge(pytorch.Report({"torch": torch, "cuda": fine}, {}), 2, 2)
     assert found["cuda"].text == "PyTorch computes on 2 GPUs, in bfloat16"
     assert found["torch"].status == "warning"
-    for error, status in (("OutOfMemoryError: CUDA out of memory", "warning"), ("no kernel image", "problem")):
-        found = judge(pytorch.Report({"torch": torch}, {"cuda": error}), 2, 2)
-        assert (found["cuda"].status, error in found["cuda"].text) == (status, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        ("OutOfMemoryError: CUDA out of memory", "warning", "on the first GPU (OutOfMemoryError: CUDA out of memory)"),
+        ("AcceleratorError: CUDA error: out of memory\nSearch for it", "warning", "CUDA error: out of memory)"),
+        ("RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling it", "warning", "on the first GPU ("),
+        ("RuntimeError: cuDNN error\nCUDNN_STATUS_ALLOC_FAILED", "warning", "on the first GPU (RuntimeError: cuDNN"),
+        ("MemoryError: ", "warning", "no memory is left on the machine (MemoryError: )"),
+        ("no kernel image\nmore", "problem", "PyTorch cannot use the GPU: no kernel image"),
+    ],
+)
+def test_a_gpu_that_fails(error, status, said):
+    found = judge(pytorch.Report({"torch": TORCH}, {"cuda": error}), 2, 2)["cuda"]
+    assert (found.status, said in found.text, "\n" in found.text) == (status, True, False)
+
+
+FULL_CUDA = """
+    @staticmethod
+    def is_available():
+        try:
+            raise RuntimeError("{first}")
+        finally:
+            raise RuntimeError("{second}")
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("nothing much", "initialization failed\\nCUDA_ERROR_OUT_OF_MEMORY"),
+        ("CUDA out of memory.", "the previous error"),
+    ],
+)
+def test_the_probe_tells_the_whole_message_and_what_an_error_hides(tmp_path, first, second):
+    torch = (
+        f"class version: cuda = '13.0'\n__version__ = '2.9'\nclass cuda:{FULL_CUDA.format(first=first, second=second)}"
+    )
+    found = judge(ask(tmp_path, torch, None), 1, 1)["cuda"]
+    line = second.split("\\n")[0]
+    assert (found.status, found.text) == ("warning", f"no memory is left on the first GPU (RuntimeError: {line})")

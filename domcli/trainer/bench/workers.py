@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal
 
+from domcli.memory import is_out_of_memory
 from domcli.settings import Settings
 from domcli.trainer import torch_environment
 from domcli.trainer.bench.floor import Limits
@@ -22,7 +23,6 @@ Side = Literal["machine", "plain", "domcli", "trainer"]
 Answers = Mapping[str, Callable[..., Any]]
 """What a side answers, by request."""
 
-OUT_OF_MEMORY = ("out of memory", "alloc_failed", "can't allocate memory", "cannot allocate memory")
 ENDING_SECONDS = 5.0
 """To wait for the exit code of a process that has closed its end."""
 
@@ -184,21 +184,13 @@ def _guarded(work: Callable[..., Any], *arguments: object) -> Any:
         return work(*arguments)
     except Exception as error:
         traceback.print_exc()
-        return Failure(_sentence(error), _lacks_memory(error))
-
-
-def _lacks_memory(error: Exception) -> bool:
-    """Tell whether memory did not suffice; CUDA and its libraries say so as errors of other kinds, too."""
-    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(word in text for word in OUT_OF_MEMORY)
+        return Failure(_sentence(error), is_out_of_memory(error))
 
 
 def _sentence(error: Exception) -> str:
-    text = str(error).strip().split("\n")[0]
-    if _lacks_memory(error):
+    if is_out_of_memory(error):
         return "memory does not suffice; free some, or take a smaller --batch-size"
+    text = str(error).strip().split("\n")[0]
     from domcli.errors import DomcliError
 
     return text if isinstance(error, DomcliError) else f"{type(error).__name__}: {text}"
