@@ -7,9 +7,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import assessed
 import msgspec
+import out_of_memory
 import pytest
 import torch
 import torch.nn.functional as F
@@ -19,7 +22,7 @@ from domcli.errors import CheckpointError, DataError
 from domcli.evaluations import Batch, Progress
 from domcli.rundir import RunDirectory
 from domcli.trainer.assess import batches, pgd
-from domcli.trainer.assess.batches import FittingNetwork
+from domcli.trainer.assess.batches import FittingNetwork, images_that_fit
 from domcli.trainer.attacks import Attack, perturb_from
 from domcli.trainer.models import Classifier
 from domcli.trainer.stop import StopRequested
@@ -184,6 +187,124 @@ def test_memory_that_does_not_suffice_for_one_image_is_an_error(run: RunDirector
     Memory(classifier, 0)
     with pytest.raises(torch.OutOfMemoryError):
         FittingNetwork(classifier, 4).fitting(lambda: classifier(images[:1]))
+
+
+@pytest.mark.parametrize("error", [*out_of_memory.GPU, *out_of_memory.MACHINE], ids=out_of_memory.name)
+def test_whatever_says_that_memory_ran_out_halves_the_images(run: RunDirectory, error: Exception) -> None:
+    network = FittingNetwork(assessed.network(run)[0], 8)
+
+    def work() -> int:
+        if network.size > 2:
+            raise error
+        return network.size
+
+    assert network.fitting(work) == 2
+
+
+@pytest.mark.parametrize("error", out_of_memory.OTHER, ids=out_of_memory.name)
+def test_other_errors_go_up_at_once(run: RunDirectory, error: Exception) -> None:
+    network = FittingNetwork(assessed.network(run)[0], 8)
+
+    def work() -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        network.fitting(work)
+    assert network.size == 8
+
+
+MB = 1 << 20
+
+
+class FakeGpu:
+    """Stands for torch's view of a GPU on which a network takes a workspace, and so much more for each image."""
+
+    def __init__(self, free: int, workspace: int, each: int, weights: int = 90 * MB, lasting: int = 0) -> None:
+        self._free, self._workspace, self._each = free, workspace, each
+        self._allocated = self._peak = weights
+        self._lasting = lasting
+        """What a library takes at its first use and keeps."""
+        self.probed: list[int] = []
+        self.emptied = 0
+        self.cuda = SimpleNamespace(
+            memory_allocated=lambda device: self._allocated,
+            max_memory_allocated=lambda device: self._peak,
+            reset_peak_memory_stats=self._reset,
+            mem_get_info=lambda device: (self._free, 80_000 * MB),
+            empty_cache=self._empty,
+        )
+        self.int64 = torch.int64
+
+    def zeros(self, *shape: int, device: torch.device, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        return torch.zeros(*shape, dtype=dtype)
+
+    def classify(self, images: torch.Tensor) -> torch.Tensor:
+        count = len(images)
+        self.probed.append(count)
+        if self.takes(count) > self._free:
+            raise RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
+        self._allocated, self._free, self._lasting = self._allocated + self._lasting, self._free - self._lasting, 0
+        self._peak = self._allocated + self.takes(count)
+        return images.flatten(1)[:, :2]
+
+    def takes(self, count: int) -> int:
+        return self._lasting + self._workspace + count * self._each
+
+    def _reset(self, device: torch.device) -> None:
+        self._peak = self._allocated
+
+    def _empty(self) -> None:
+        self.emptied += 1
+
+
+def fitting_on(gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(batches, "torch", gpu)
+    classifier: Any = gpu.classify
+    return images_that_fit(classifier, (3, 4, 4), torch.device("cuda"))
+
+
+@pytest.mark.parametrize("workspace", [0, 256 * MB, 1024 * MB])
+def test_workspaces_of_libraries_do_not_count_for_every_image(monkeypatch: pytest.MonkeyPatch, workspace: int) -> None:
+    gpu = FakeGpu(8000 * MB, workspace, each=8 * MB)
+    found = fitting_on(gpu, monkeypatch)
+    assert found == (0.7 * 8000 * MB - workspace) // (8 * MB)
+    assert gpu.probed == [64, 128]
+    assert gpu.emptied == 1
+
+
+def test_what_a_library_keeps_from_its_first_use_does_not_count_against_the_images(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gpu = FakeGpu(8000 * MB, 100 * MB, each=8 * MB, lasting=300 * MB)
+    assert 0 <= (0.7 * 7700 * MB - 100 * MB) // (8 * MB) - fitting_on(gpu, monkeypatch) <= 300 // 8 + 1
+
+
+@pytest.mark.parametrize(
+    ("free", "probed"), [(1000, [64, 128, 32, 64]), (300, [64, 32, 64, 16, 32]), (115, [64, 32, 16, 8, 16, 4, 8])]
+)
+def test_a_probe_that_does_not_fit_is_done_with_fewer_images(
+    monkeypatch: pytest.MonkeyPatch, free: int, probed: list[int]
+) -> None:
+    gpu = FakeGpu(free * MB, 40 * MB, each=8 * MB)
+    found = fitting_on(gpu, monkeypatch)
+    assert gpu.probed == probed
+    assert 1 <= found == (0.7 * free * MB - 40 * MB) // (8 * MB)
+    assert gpu.takes(found) <= free * MB
+
+
+def test_where_nothing_fits_an_image_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fitting_on(FakeGpu(10 * MB, 40 * MB, each=8 * MB), monkeypatch) == 1
+
+
+def test_no_more_than_enough_images_are_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fitting_on(FakeGpu(80_000 * MB, 40 * MB, each=MB), monkeypatch) == batches.MOST_IMAGES
+
+
+def test_a_network_that_fails_in_the_probe_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = FakeGpu(8000 * MB, 0, each=MB)
+    monkeypatch.setattr(gpu, "classify", lambda images: images.missing)
+    with pytest.raises(AttributeError, match="missing"):
+        fitting_on(gpu, monkeypatch)
 
 
 def test_gradients_of_pieces_are_those_of_the_whole(run: RunDirectory) -> None:

@@ -9,13 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from domcli.memory import is_out_of_memory
 from domcli.trainer.attacks import input_gradient
 from domcli.trainer.models import Classifier
 
 CPU_IMAGES = 250
 MOST_IMAGES = 2000
 """More at once are no faster, even on the largest GPUs, and what is found would be kept less often."""
-PROBE_IMAGES = 8
+MOST_PROBED = 128
+"""Images of the largest probe: beside few of them, the workspaces of libraries are most of what is taken."""
 MEMORY_SHARE = 0.7
 """Of the free memory: what an attack keeps beside the network's activations needs room, too."""
 
@@ -55,14 +57,15 @@ class FittingNetwork(nn.Module):
     def fitting(self, work: Callable[[], Found]) -> Found:
         """Return what `work` returns, begun again with half as many images at a time whenever memory does not suffice.
 
-        Raises torch.OutOfMemoryError if it does not for a single image.
+        Raises the error that says so if it does not for a single image.
         """
         while True:
             try:
                 return work()
-            except torch.OutOfMemoryError:
-                if self.size == 1:
+            except Exception as error:
+                if self.size == 1 or not is_out_of_memory(error):
                     raise
+            # Not above, where the error still keeps what was computed until then in memory.
             self.size = max(1, self.size // 2)
             torch.cuda.empty_cache()
 
@@ -74,16 +77,47 @@ class FittingNetwork(nn.Module):
 def images_that_fit(classifier: Classifier, shape: tuple[int, ...], device: torch.device) -> int:
     """Return how many images of this shape (C, H, W) an attack can probably take at once.
 
-    On CUDA, from the memory that a gradient with respect to a few images takes.
+    On CUDA, from the memory that gradients take with respect to two numbers of images: it tells what each further image
+    takes, and what is taken however few they are.
     """
     if device.type != "cuda":
         return CPU_IMAGES
-    images = torch.zeros(PROBE_IMAGES, *shape, device=device)
-    labels = torch.zeros(PROBE_IMAGES, dtype=torch.int64, device=device)
-    before = torch.cuda.memory_allocated(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    input_gradient(lambda x, y: nn.functional.cross_entropy(classifier(x), y, reduction="none"), images, labels)
-    each = (torch.cuda.max_memory_allocated(device) - before) / PROBE_IMAGES
-    torch.cuda.empty_cache()
+    probed = _probe(classifier, shape, device)
+    if probed is None:
+        return 1
+    many, taken_by_half, taken = probed
+    each = (taken - taken_by_half) / (many // 2)
+    if each <= 0:  # libraries took a smaller workspace for more images, so this tells nothing
+        each = taken / many
+    always = max(0.0, taken - many * each)
     free, _ = torch.cuda.mem_get_info(device)
-    return max(1, min(MOST_IMAGES, int(MEMORY_SHARE * free / each)))
+    return max(1, min(MOST_IMAGES, int((MEMORY_SHARE * free - always) / each)))
+
+
+def _probe(classifier: Classifier, shape: tuple[int, ...], device: torch.device) -> tuple[int, int, int] | None:
+    """Return a number of images, and the bytes that the gradients of half as many take, and of all of them.
+
+    None if memory does not suffice for two.
+    """
+    before, many = torch.cuda.memory_allocated(device), MOST_PROBED
+    while many > 1:
+        try:
+            # Both from the same start: a workspace that the first one leaves behind counts in both.
+            half, whole = (_peak_memory(classifier, count, shape, device) - before for count in (many // 2, many))
+            return many, half, whole
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        finally:
+            torch.cuda.empty_cache()
+        many //= 2
+    return None
+
+
+def _peak_memory(classifier: Classifier, count: int, shape: tuple[int, ...], device: torch.device) -> int:
+    """Return the most bytes allocated while the gradient of so many images is computed."""
+    torch.cuda.reset_peak_memory_stats(device)
+    images = torch.zeros(count, *shape, device=device)
+    labels = torch.zeros(count, dtype=torch.int64, device=device)
+    input_gradient(lambda x, y: nn.functional.cross_entropy(classifier(x), y, reduction="none"), images, labels)
+    return torch.cuda.max_memory_allocated(device)
