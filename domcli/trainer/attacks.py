@@ -18,6 +18,16 @@ TINY = 1e-10
 """Keeps the L2 step finite where the gradient vanishes."""
 
 
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Images of a batch that are attacked apart from the others, from the random starts that they have in the batch."""
+
+    batch: int
+    """Images of the whole batch."""
+    index: Tensor
+    """Which of them these are: int64, on their device, where it may be filled anew before the next attack."""
+
+
 @dataclass(frozen=True)
 class Attack:
     """An attack in image units: `epsilon` and `alpha` are for images in [0, 1]."""
@@ -27,6 +37,8 @@ class Attack:
     alpha: float
     steps: int
     restarts: int
+    piece: Piece | None = None
+    """What the images are of their batch, if not the whole."""
 
     @classmethod
     def for_training(cls, settings: AttackSettings) -> Attack:
@@ -69,7 +81,20 @@ def perturb_from(noise: Tensor, loss_of: LossOf, images: Tensor, labels: Tensor,
 
 
 def random_start(images: Tensor, attack: Attack) -> Tensor:
-    """Return noise: uniform in the cube for L-infinity; a uniform direction with a uniform radius for L2."""
+    """Return noise: uniform in the cube for L-infinity; a uniform direction with a uniform radius for L2.
+
+    For a piece the noise of the whole batch is drawn, since what an image gets depends on how many there are.
+    """
+    if attack.piece is None:
+        return _noise(images, attack)
+    channels_last = images.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    shape = (attack.piece.batch, *images.shape[1:])
+    whole = torch.empty(shape, dtype=images.dtype, device=images.device, memory_format=layout)
+    return _noise(whole, attack).index_select(0, attack.piece.index).contiguous(memory_format=layout)
+
+
+def _noise(images: Tensor, attack: Attack) -> Tensor:
     if attack.norm == "linf":
         return torch.empty_like(images).uniform_(-attack.epsilon, attack.epsilon)
     direction = torch.randn_like(images)

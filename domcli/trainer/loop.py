@@ -15,7 +15,7 @@ from domcli.settings import Settings
 from domcli.stream import EventWriter
 from domcli.trainer import checkpoint, data, seeding
 from domcli.trainer import device as devices
-from domcli.trainer.evaluate import Attacks, Draws, evaluate
+from domcli.trainer.evaluate import Attacks, Draws, Pieces, evaluate
 from domcli.trainer.fast import settle
 from domcli.trainer.memorization import LossArchive
 from domcli.trainer.report import ProgressReporter, refuse_divergence
@@ -50,16 +50,17 @@ def train(
     archive = _archive(run, training)
     writer.write(_started(training, shown_as))
     reporter = ProgressReporter(training, writer, lambda: _tell_startup(run, startup))
-    engine = _tell_engine(run, training, {})
+    pieces = Pieces(training.device)
+    engine = _tell_engine(run, training, pieces, {})
     try:
         while training.epoch < settings.train.epochs:
             train_epoch(training, reporter, stop)
             test_started = time.monotonic()
-            test, attacked_train = _evaluate(training, reporter, stop)
+            test, attacked_train = _evaluate(training, reporter, stop, pieces)
             end = _finish_epoch(training, test, attacked_train, time.monotonic() - test_started)
             writer.write(end)
             _log_epoch(end)
-            engine = _tell_engine(run, training, engine)
+            engine = _tell_engine(run, training, pieces, engine)
             if archive is not None:
                 archive.keep(training.epoch - 1, training.record.natural)
             _keep(run, training, end, writer)
@@ -105,9 +106,11 @@ def _tell_startup(run: RunDirectory, startup: Startup) -> None:
         run.update_environment(startup.describe(launched.launched))
 
 
-def _tell_engine(run: RunDirectory, training: Training, told: dict[str, str]) -> dict[str, str]:
-    """Have environment.json say how steps are done, if that is something new."""
-    now = training.engine.describe()
+def _tell_engine(
+    run: RunDirectory, training: Training, pieces: Pieces, told: dict[str, str | int]
+) -> dict[str, str | int]:
+    """Have environment.json say how steps are done, and evaluations, if that is something new."""
+    now: dict[str, str | int] = {**training.engine.describe(), **pieces.describe()}
     if now != told:
         run.update_environment({"no_graphs": None, **now})  # what was so at an earlier start may not be so now
     return now
@@ -135,7 +138,7 @@ def train_epoch(training: Training, reporter: ProgressReporter, stop: StopFlag) 
 
 
 def _evaluate(
-    training: Training, reporter: ProgressReporter, stop: StopFlag
+    training: Training, reporter: ProgressReporter, stop: StopFlag, pieces: Pieces
 ) -> tuple[TestMetrics | None, TestMetrics | None]:
     """Return the metrics of the test set and, when asked for, of the attacked training set."""
     settings, epoch = training.settings, training.epoch
@@ -148,7 +151,7 @@ def _evaluate(
 
     def measure(images: data.ImageSet, attacks: Attacks, purpose: Purpose) -> TestMetrics:
         draws = Draws(settings.train.seed, purpose, epoch)
-        return evaluate(training.classifier, images, attacks, training.engine.measure, draws, after_batch)
+        return evaluate(training.classifier, images, attacks, training.engine.measure, draws, after_batch, pieces)
 
     reporter.begin("test")
     test = measure(training.dataset.test, Attacks.on_test_set(settings), Purpose.TEST)

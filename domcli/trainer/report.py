@@ -58,7 +58,9 @@ class ProgressReporter:
         if now < self._next:
             return
         self._next = now + INTERVAL
-        images = done * BATCH[self._training.device.type]
+        dataset = self._training.dataset
+        every = len((dataset.test if self._phase == "test" else dataset.train).labels)
+        images = min(done * BATCH[self._training.device.type], every)  # the last batch may be smaller
         self._writer.write(
             Progress(
                 phase=self._phase,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -11,9 +13,11 @@ import tiny
 import torch
 
 from domcli.errors import CheckpointError, DataError, NonFiniteLossError
-from domcli.events import CheckpointSaved, EpochEnd, Finished, Started
-from domcli.trainer import checkpoint
-from domcli.trainer.evaluate import Attacks, Draws, evaluate
+from domcli.events import CheckpointSaved, EpochEnd, Finished, Progress, Started
+from domcli.stream import EventReader, EventWriter
+from domcli.trainer import checkpoint, report
+from domcli.trainer.engine import Engine
+from domcli.trainer.evaluate import BATCH, Attacks, Draws, evaluate
 from domcli.trainer.seeding import Purpose
 
 ALL_CONFIDENT = "dom.threshold=50"
@@ -98,6 +102,56 @@ def test_best_is_the_first_of_the_highest_and_its_weights_give_its_accuracy(tmp_
     measure = training.engine.measure
     again = evaluate(training.classifier, training.dataset.test, attacks, measure, draws, lambda done, batches: None)
     assert again == best.test
+
+
+def test_an_evaluation_for_which_memory_does_not_suffice_changes_no_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = ("train.epochs=2", "evaluation.train_attack=true")
+    whole = tiny.make_run(tmp_path, "pgd-dom-re", *overrides, name="whole")
+    tiny.train_here(whole)
+    tried: list[int] = []
+    measure = Engine.measure
+
+    def within_limits(engine: Engine, pixels: torch.Tensor, labels: torch.Tensor, attacks: Attacks) -> torch.Tensor:
+        tried.append(len(labels))
+        if len(labels) > 30:
+            raise RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
+        return measure(engine, pixels, labels, attacks)
+
+    monkeypatch.setattr(Engine, "measure", within_limits)
+    monkeypatch.setattr(report, "INTERVAL", 0.0)
+    limited = tiny.make_run(tmp_path, "pgd-dom-re", *overrides, name="limited")
+    events = tiny.train_here(limited)
+    # 20 test images, 70 of the training set: it is found once that these do not fit
+    assert tried == [20, 70, 35, 18, 18, 18, 16, 18, 2, 18, 18, 18, 16]
+    for one, other in zip(tiny.lasting(limited), tiny.lasting(whole), strict=True):
+        for part in ("test", "train_attack"):
+            found, expected = one.pop(part), other.pop(part)
+            assert found.keys() == expected.keys()
+            for key, value in expected.items():
+                assert found[key] == (None if value is None else pytest.approx(value, rel=1e-6))
+        assert one == other
+    assert whole.read_environment()["evaluation_batch"] == 128
+    assert limited.read_environment()["evaluation_batch"] == 18
+    tests = [event for event in tiny.of_kind(events, Progress) if event.phase != "train"]
+    assert [(event.phase, event.step, event.steps) for event in tests] == [("test", 1, 1), ("attack-train", 1, 1)] * 2
+
+
+def test_an_evaluation_counts_the_images_that_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BATCH, "cpu", 50)
+    monkeypatch.setattr(report, "INTERVAL", 0.0)
+    monkeypatch.setattr(report, "time", SimpleNamespace(monotonic=itertools.count().__next__))
+    writer = EventWriter(tmp_path / "events.jsonl")
+    reporter = report.ProgressReporter(tiny.training("natural-dom-re"), writer)
+    for phase, batches in (("test", 1), ("attack-train", 2)):
+        reporter.begin(phase)
+        for done in range(1, batches + 1):
+            reporter.after_batch(done, batches)
+    writer.close()
+    found = EventReader(tmp_path / "events.jsonl").read()
+    # The clock goes on by a second whenever it is looked at. 20 test images, 70 of the training set.
+    assert [event.images_per_second for event in tiny.of_kind(found, Progress)] == [20, 50, 35]
 
 
 def test_checkpoints_by_epoch_are_kept_as_asked(tmp_path: Path) -> None:
