@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 import tiny
 import torch
@@ -193,6 +194,29 @@ def test_without_graphs_the_network_is_computed_as_written() -> None:
     assert engine.network is training.classifier
     told = {"no_graphs": "CUDA error: operation not supported", "network": WRITTEN}
     assert told.items() <= engine.describe().items()
+
+
+def test_an_evaluation_too_large_to_be_recorded_is_recorded_in_pieces() -> None:
+    recorded = []
+
+    def small(function: Function, inputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Function:
+        if len(inputs[0]) > 10:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        recorded.append(len(inputs[0]))
+        return calling(function, inputs, changed)
+
+    training = fresh("fgsm-dom-re")
+    engine, draws = RecordingEngine(training, small), Draws(0, Purpose.TEST, 0)
+    attacks = Attacks.on_test_set(training.settings)
+    expected, found = (
+        msgspec.structs.astuple(
+            evaluate(training.classifier, training.dataset.test, attacks, measure, draws, lambda done, of: None)
+        )
+        for measure in (Engine(training).measure, engine.measure)
+    )
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert recorded == [IMAGES // 4]
+    assert "no_graphs" not in engine.describe()
 
 
 def test_a_run_may_be_started_without_graphs() -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from domcli.memory import is_out_of_memory
 from domcli.trainer.anew import BrokenRecording
 from domcli.trainer.distraction import kept_patterns, patterns_to_augment
 from domcli.trainer.engine import WRITTEN, Engine
@@ -104,11 +105,14 @@ class RecordingEngine(Engine):
             self._distract(index, images, labels)
 
     def measure(self, pixels: Tensor, labels: Tensor, attacks: Attacks) -> Tensor:
-        """Return summed loss and hits of a batch (see Engine)."""
+        """Return summed loss and hits of a batch (see Engine).
+
+        Raises the error that says so where memory does not suffice: fewer images at a time may still be recorded.
+        """
         if self._no_graphs is not None:
             return super().measure(pixels, labels, attacks)
 
-        (sums,) = self._run(("measure", attacks), self._measured(attacks), pixels, labels)
+        (sums,) = self._run(("measure", attacks), self._measured(attacks), pixels, labels, divisible=True)
         return sums.clone()
 
     def rehearse(self, attacks: Attacks, tested: int) -> None:
@@ -145,12 +149,14 @@ class RecordingEngine(Engine):
             self.about_network = {"network": WRITTEN, "not_compiled": "there are no CUDA graphs"}
         log.warning("steps are not recorded as CUDA graphs, and take longer: %s", problem)
 
-    def _run(self, kind: Hashable, function: Function, *inputs: Tensor) -> Outputs:
+    def _run(self, kind: Hashable, function: Function, *inputs: Tensor, divisible: bool = False) -> Outputs:
         key = (kind, len(inputs[0]))
         if key not in self._recorded and self._no_graphs is None:
             try:
                 self._recorded[key] = self._recorder(function, inputs, self._changed())
             except RuntimeError as error:  # torch.OutOfMemoryError is one
+                if divisible and is_out_of_memory(error):
+                    raise
                 self.give_up(str(error).strip().split("\n")[0] or type(error).__name__)
         return self._recorded.get(key, function)(*inputs)
 
