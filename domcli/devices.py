@@ -1,7 +1,8 @@
 """The devices of this machine, seen without torch: GPUs through NVIDIA's management library, CPU cores otherwise.
 
 A GPU is called `cuda:N` with the number that nvidia-smi shows, and given to a trainer by its UUID, so that the name
-means the same GPU in every terminal, whatever CUDA_VISIBLE_DEVICES is there.
+means the same GPU in every terminal, whatever CUDA_VISIBLE_DEVICES is there. A number in that variable is CUDA's, which
+may be another one: see `_numbers`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,10 @@ from domcli.errors import DeviceError
 from domcli.limits import read_limits
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+ORDER, BY_BUS = "CUDA_DEVICE_ORDER", "PCI_BUS_ID"
+CUDA_NUMBERS = (sys.executable, "-I", "-S", str(Path(__file__).with_name("cuda_numbers.py")))
+CUDA_SECONDS = 30.0
+"""How long CUDA may take to number the GPUs: a driver that is not kept loaded initialises every one of them."""
 
 
 class Device(msgspec.Struct, frozen=True):
@@ -83,11 +90,12 @@ def choose(wanted: str, found: Sequence[Gpu], environment: Mapping[str, str] = o
     """Return the devices meant by `auto`, `cpu`, `cuda` (every GPU) or a list such as `cuda:0,cuda:2`.
 
     Of the GPUs found, those that CUDA_VISIBLE_DEVICES hides do not count. Where there is one that the driver does not
-    show, `cuda` and `cuda:N` are passed on for torch to decide. Raises DeviceError for a name that is none and for a
-    GPU that is not there.
+    show, `cuda` and `cuda:N` are passed on for torch to decide. Raises DeviceError for a name that is none, for a GPU
+    that is not there, and where it cannot be told which GPUs the variable hides.
     """
     names = list(dict.fromkeys(part.strip() for part in wanted.split(",")))
-    visible = _visible(found, environment.get(VISIBLE))
+    asks_for_gpu = names == ["auto"] or any(name.startswith("cuda") for name in names)
+    visible = _visible(found, environment) if asks_for_gpu else []
     if names == ["auto"]:
         return tuple(visible) or (CPU,)
     if not found and any(name.startswith("cuda") for name in names) and not _has_other_gpu():
@@ -96,7 +104,14 @@ def choose(wanted: str, found: Sequence[Gpu], environment: Mapping[str, str] = o
         if found and not visible:
             raise DeviceError(f"device 'cuda' is not available: {VISIBLE}={environment.get(VISIBLE)} hides every GPU")
         return tuple(visible) or (Device("cuda"),)
-    return tuple(_named(name, found, visible) for name in names)
+    return tuple(_named(name, found, visible, environment) for name in names)
+
+
+def counting(found: Sequence[Gpu], environment: Mapping[str, str]) -> str:
+    """Return a sentence on numbers in CUDA_VISIBLE_DEVICES where they may not be nvidia-smi's, empty elsewhere."""
+    if not _has_numbers(environment) or _counts_by_bus(found, environment):
+        return ""
+    return f"cuda:N is nvidia-smi's number, in {VISIBLE} CUDA counts the fastest GPU first"
 
 
 def cpu_name() -> str:
@@ -125,7 +140,7 @@ def affinity() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _named(name: str, found: Sequence[Gpu], visible: Sequence[Device]) -> Device:
+def _named(name: str, found: Sequence[Gpu], visible: Sequence[Device], environment: Mapping[str, str]) -> Device:
     kind, colon, number = name.partition(":")
     if name == "cpu":
         return CPU
@@ -137,26 +152,94 @@ def _named(name: str, found: Sequence[Gpu], visible: Sequence[Device]) -> Device
         if device.name == f"cuda:{int(number)}":
             return device
     known = ", ".join(device.name for device in visible) or f"no GPU that {VISIBLE} lets through"
-    raise DeviceError(f"device {name!r} is not available: this machine has {known}")
+    why = counting(found, environment)
+    raise DeviceError(f"device {name!r} is not available: this machine has {known}{f' ({why})' if why else ''}")
 
 
-def _visible(found: Sequence[Gpu], allowed: str | None) -> list[Device]:
-    """Return the GPUs that CUDA_VISIBLE_DEVICES lets through, all if it is not set; a slice of a GPU goes by its id."""
-    everything = [gpu.device for gpu in found]
-    if allowed is None or not found:
-        return everything
+def _visible(found: Sequence[Gpu], environment: Mapping[str, str]) -> list[Device]:
+    """Return the GPUs that CUDA_VISIBLE_DEVICES lets through, all if it is not set; a slice of a GPU goes by its id.
+
+    Raises DeviceError if that cannot be told.
+    """
+    if VISIBLE not in environment or not found:
+        return [gpu.device for gpu in found]
+    numbers = _numbers(found, environment) if _has_numbers(environment) else {}
     chosen: list[Device] = []
-    for entry in (part.strip() for part in allowed.split(",")):
-        if entry.startswith("MIG-"):
-            chosen.append(Device(f"cuda:{entry}", entry))
-            continue
-        fitting = [
-            gpu.device for gpu in found if entry == str(gpu.index) or (len(entry) > 4 and gpu.uuid.startswith(entry))
-        ]
-        if len(fitting) != 1:
+    for entry in _entries(environment):
+        device = _meant(entry, found, numbers)
+        if device is None:
             break  # CUDA, too, ignores what comes after an entry that is none
-        chosen += fitting
+        chosen.append(device)
     return list(dict.fromkeys(chosen))
+
+
+def _meant(entry: str, found: Sequence[Gpu], numbers: Mapping[int, Device]) -> Device | None:
+    """Return the device that an entry of CUDA_VISIBLE_DEVICES means: a number, a UUID or the beginning of one."""
+    if entry.startswith("MIG-"):
+        return Device(f"cuda:{entry}", entry)
+    if _is_number(entry):
+        return numbers.get(int(entry))
+    fitting = [gpu.device for gpu in found if len(entry) > 4 and gpu.uuid.startswith(entry)]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _entries(environment: Mapping[str, str]) -> list[str]:
+    return [part.strip() for part in environment.get(VISIBLE, "").split(",")]
+
+
+def _is_number(entry: str) -> bool:
+    return entry.isascii() and entry.isdecimal()
+
+
+def _has_numbers(environment: Mapping[str, str]) -> bool:
+    return any(map(_is_number, _entries(environment)))
+
+
+def _counts_by_bus(found: Sequence[Gpu], environment: Mapping[str, str]) -> bool:
+    """Tell whether CUDA numbers the GPUs as nvidia-smi does.
+
+    By itself it puts the fastest first, and NVIDIA leaves open how it ranks them; GPUs of one product rank the same,
+    and stay in the order of the bus.
+    """
+    return environment.get(ORDER) == BY_BUS or len({gpu.product for gpu in found}) < 2
+
+
+def _numbers(found: Sequence[Gpu], environment: Mapping[str, str]) -> dict[int, Device]:
+    """Return the devices by CUDA's numbers for them. Raises DeviceError if these cannot be told."""
+    if _counts_by_bus(found, environment):
+        return {gpu.index: gpu.device for gpu in found}
+    known = {gpu.uuid: gpu.device for gpu in found}
+    ids = _ids_in_cuda_order(environment)
+    # An id that no GPU has is that of a slice.
+    return {n: known.get(f"GPU-{one}") or Device(f"cuda:MIG-{one}", f"MIG-{one}") for n, one in enumerate(ids)}
+
+
+def _ids_in_cuda_order(environment: Mapping[str, str]) -> list[str]:
+    """Ask CUDA, in a process of its own, for it keeps what it finds when it is first loaded. Raises DeviceError."""
+    everything = {name: value for name, value in environment.items() if name != VISIBLE}
+    try:
+        process = subprocess.Popen(
+            CUDA_NUMBERS,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=everything,
+        )
+        out, err = process.communicate(timeout=CUDA_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()  # and not waited for: a process that hangs in a driver may not end
+        problem = f"CUDA does not answer within {CUDA_SECONDS:.0f} s"
+    except OSError as error:
+        problem = f"CUDA cannot be asked: {error.strerror}"
+    else:
+        if process.returncode == 0:
+            return out.split()
+        problem = " ".join(err.split()[-20:]) or f"CUDA cannot be asked: exit code {process.returncode}"
+    raise DeviceError(
+        f"{VISIBLE}={environment.get(VISIBLE)}: which GPUs these numbers mean cannot be told ({problem}); give ids in "
+        f"their place, as nvidia-smi -L shows them, or set {ORDER}={BY_BUS} to have nvidia-smi's numbers"
+    )
 
 
 def _has_other_gpu() -> bool:

@@ -26,10 +26,8 @@ NVIDIA, DISPLAY = "0x10de", "0x03"
 
 
 def visible_gpus(found: Sequence[Gpu], environment: Mapping[str, str]) -> list[str]:
-    """Return the names of the GPUs that CUDA_VISIBLE_DEVICES lets through."""
-    with contextlib.suppress(DeviceError):
-        return [device.name for device in devices.choose("auto", found, environment) if device.is_gpu]
-    return []
+    """Return the names of the GPUs that CUDA_VISIBLE_DEVICES lets through. Raises DeviceError if it cannot be told."""
+    return [device.name for device in devices.choose("auto", found, environment) if device.is_gpu]
 
 
 def gpu_checks(
@@ -43,13 +41,7 @@ def gpu_checks(
     if not found:
         return [_no_gpu(driver, sysfs)]
     checks = [Check("driver", "ok", f"NVIDIA driver {driver}", None, {"version": driver})]
-    visible = visible_gpus(found, environment)
-    hidden = [gpu.device.name for gpu in found if gpu.device.name not in visible]
-    if hidden and not any(name.startswith("cuda:MIG-") for name in visible):
-        text = f"{VISIBLE}={environment.get(VISIBLE)} hides {', '.join(hidden)}"
-        remedy = None if visible else f"to train on a GPU: unset {VISIBLE}"
-        checks.append(Check("visible", "ok" if visible else "warning", text, remedy, {"visible": visible}))
-    return checks + [_gpu(gpu, trainers) for gpu in found]
+    return checks + _visible(found, environment) + [_gpu(gpu, trainers) for gpu in found]
 
 
 def cpu_checks(limits: Limits) -> list[Check]:
@@ -90,6 +82,39 @@ def ram(memory: psutil._common.svmem, limits: Limits) -> Check:
     return Check("memory", "ok", text, None, details)
 
 
+def user_of(process: GpuProcess, trainers: Mapping[int, str]) -> tuple[str, dict[str, object]]:
+    """Return a line and the facts about a process on a GPU; others' processes and those outside a container hide."""
+    user, command = None, None
+    with contextlib.suppress(psutil.Error, KeyError):
+        known = psutil.Process(process.pid)
+        user = known.username()
+        command = shlex.join(known.cmdline()) or known.name()
+    run = trainers.get(process.pid)
+    what = f"run {run}" if run else (command or "a process that cannot be seen from here")
+    if len(what) > COMMAND_CHARACTERS:
+        what = what[: COMMAND_CHARACTERS - 3] + "..."
+    memory = "" if process.memory is None else f", {gib(process.memory)}"
+    line = f"{what} (pid {process.pid}{f' of {user}' if user else ''}{memory})"
+    facts = {"pid": process.pid, "user": user, "command": command, "memory": process.memory, "run": run}
+    return line, facts
+
+
+def _visible(found: Sequence[Gpu], environment: Mapping[str, str]) -> list[Check]:
+    """Return what there is to say of CUDA_VISIBLE_DEVICES."""
+    try:
+        visible = visible_gpus(found, environment)
+    except DeviceError as error:
+        what, _, mend = str(error).rpartition("; ")
+        return [Check("visible", "problem", what, mend)]
+    hidden = [gpu.device.name for gpu in found if gpu.device.name not in visible]
+    if not hidden or any(name.startswith("cuda:MIG-") for name in visible):
+        return []
+    how = devices.counting(found, environment)
+    text = f"{VISIBLE}={environment.get(VISIBLE)} hides {', '.join(hidden)}{f' ({how})' if how else ''}"
+    remedy = None if visible else f"to train on a GPU: unset {VISIBLE}"
+    return [Check("visible", "ok" if visible else "warning", text, remedy, {"visible": visible})]
+
+
 def _no_gpu(driver: str | None, sysfs: Path) -> Check:
     if _has_nvidia_hardware(sysfs):
         text = f"there is an NVIDIA GPU, but {'its driver' if driver is None else 'it'} does not answer"
@@ -110,7 +135,7 @@ def _has_nvidia_hardware(sysfs: Path) -> bool:
 
 
 def _gpu(gpu: Gpu, trainers: Mapping[int, str]) -> Check:
-    users = [_user(process, trainers) for process in gpu.processes]
+    users = [user_of(process, trainers) for process in gpu.processes]
     load = "" if gpu.utilization is None else f", {gpu.utilization} % busy"
     text = f"{gpu.product}, {gib(gpu.memory_used)} of {gib(gpu.memory_total)} in use{load}"
     lines = [text, *(line for line, _ in users)]
@@ -126,20 +151,3 @@ def _gpu(gpu: Gpu, trainers: Mapping[int, str]) -> Check:
         remedy = "little memory is left there: wait, or choose other GPUs with --devices"
         return Check(gpu.device.name, "warning", "\n".join(lines), remedy, details)
     return Check(gpu.device.name, "ok", "\n".join(lines), None, details)
-
-
-def _user(process: GpuProcess, trainers: Mapping[int, str]) -> tuple[str, dict[str, object]]:
-    """Return a line and the facts about a process on a GPU; others' processes and those outside a container hide."""
-    user, command = None, None
-    with contextlib.suppress(psutil.Error, KeyError):
-        known = psutil.Process(process.pid)
-        user = known.username()
-        command = shlex.join(known.cmdline()) or known.name()
-    run = trainers.get(process.pid)
-    what = f"run {run}" if run else (command or "a process that cannot be seen from here")
-    if len(what) > COMMAND_CHARACTERS:
-        what = what[: COMMAND_CHARACTERS - 3] + "..."
-    memory = "" if process.memory is None else f", {gib(process.memory)}"
-    line = f"{what} (pid {process.pid}{f' of {user}' if user else ''}{memory})"
-    facts = {"pid": process.pid, "user": user, "command": command, "memory": process.memory, "run": run}
-    return line, facts

@@ -90,10 +90,14 @@ class _Examination:
 
     def _look_at_torch(self) -> Sequence[Check]:
         from domcli.checks import machine, pytorch, software
+        from domcli.errors import DeviceError
 
         assert self._probe is not None
-        visible = machine.visible_gpus(self._gpus, os.environ)
-        return pytorch.checks(self._probe.report(), len(self._gpus), len(visible), software.requirements())
+        try:
+            visible = len(machine.visible_gpus(self._gpus, os.environ))
+        except DeviceError:  # the group of the GPUs tells
+            visible = 0
+        return pytorch.checks(self._probe.report(), len(self._gpus), visible, software.requirements())
 
     def _look_at_gpus(self) -> Sequence[Check]:
         from domcli import devices

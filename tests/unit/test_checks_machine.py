@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -39,6 +41,23 @@ def test_hidden_gpus(value, hidden, status):
     found = by_name(machine.gpu_checks([gpu(0), gpu(1)], "580.1", environment, {}))["visible"]
     assert (found.status, found.text) == (status, f"CUDA_VISIBLE_DEVICES={value} hides {hidden}")
     assert "visible" not in by_name(machine.gpu_checks([gpu(0), gpu(1)], "580.1", {}, {}))
+
+
+def test_numbers_that_are_not_nvidia_smis(monkeypatch):
+    mixed = [gpu(0), replace(gpu(1), product="NVIDIA Slow")]
+    environment = {devices.VISIBLE: "0"}
+    monkeypatch.setattr(devices, "CUDA_NUMBERS", (sys.executable, "-c", "print('1abcdef', '0abcdef')"))
+    found = by_name(machine.gpu_checks(mixed, "580.1", environment, {}))["visible"]
+    assert found.text == (
+        "CUDA_VISIBLE_DEVICES=0 hides cuda:0 (cuda:N is nvidia-smi's number, in CUDA_VISIBLE_DEVICES CUDA counts the "
+        "fastest GPU first)"
+    )
+    monkeypatch.setattr(devices, "CUDA_NUMBERS", (sys.executable, "-c", "raise SystemExit('a; b')"))
+    found = by_name(machine.gpu_checks(mixed, "580.1", environment, {}))
+    assert found["visible"].status == "problem"
+    assert found["visible"].text.endswith("which GPUs these numbers mean cannot be told (a; b)")
+    assert found["visible"].remedy.startswith("give ids in their place")
+    assert "cuda:1" in found
 
 
 def test_a_gpu_without_a_driver(tmp_path):
