@@ -60,13 +60,15 @@ def bench(
         str | None,
         typer.Option("--trainers", metavar="1,2,4,8", help="With --together: how many, beside one alone."),
     ] = None,
+    runs_dir: options.RunsDir = None,
 ) -> None:
     """Time the training step on this machine and estimate every preset.
 
     Steps are measured after the warm-up, natural, RS-FGSM and PGD-10, each without DOM and with its three kinds, and
     compared with a plain training loop and with the floor that arithmetic and memory set. Takes about half an hour on
-    two CPU cores, --quick a few minutes; the machine should do nothing else meanwhile. Ctrl-C ends it, and shows what
-    has been measured so far.
+    two CPU cores, --quick a few minutes; the machine should do nothing else meanwhile. Runs of the runs directory that
+    train on the device are waited for, and queued ones begin there afterwards. Ctrl-C ends it, and shows what has been
+    measured so far.
 
     With --together, 1, 2, 4 and 8 trainers train at the same time on one device, each a process of its own, and the
     rate of all together says how many runs at a time get most done.
@@ -85,7 +87,7 @@ def bench(
         raise SettingsError("--trainers goes with --together")
     arguments += ["--only", *cases] if cases else []
     with Interrupts() as interrupts:
-        report = measure(device, arguments, interrupts)
+        report = measure(device, arguments, options.resolve_runs_dir(runs_dir), interrupts)
     if report is not None and report["cases"]:
         if json_file is not None:
             _write_json(report, json_file)

@@ -18,6 +18,7 @@ from typing import Any
 from domcli import launch
 from domcli.cli import output
 from domcli.cli.bench import BenchmarkError
+from domcli.cli.bench_slot import device_alone, warn_of_others
 from domcli.cli.bench_view import View, make_view
 from domcli.cli.follow import Interrupts
 from domcli.errors import ProcessError, SettingsError
@@ -36,13 +37,30 @@ class Said:
     reason: str | None = None
 
 
-def measure(wanted: str, arguments: Sequence[str], interrupts: Interrupts) -> dict[str, Any] | None:
+def measure(wanted: str, arguments: Sequence[str], runs_dir: Path, interrupts: Interrupts) -> dict[str, Any] | None:
+    """Measure on a device that runs of the runs directory keep off meanwhile, and return the last report.
+
+    None if it was interrupted before there was one. Raises the DomcliError that says why it does not begin or go on.
+    """
+    device = launch.choose_devices(wanted)[0]
+
+    def check() -> None:
+        """Have refused what will be, before anybody waits for a device."""
+        _run(launch.Placement(device=device, wanted=wanted), [*arguments, "--check"], interrupts)
+
+    with device_alone(device, runs_dir, interrupts, before_waiting=check) as slot:
+        if interrupts.count:
+            return None
+        warn_of_others(device)
+        placement = launch.Placement(device=device, wanted=wanted, slot=slot.handle if slot is not None else None)
+        return _run(placement, arguments, interrupts)
+
+
+def _run(placement: launch.Placement, arguments: Sequence[str], interrupts: Interrupts) -> dict[str, Any] | None:
     """Run the process to its end, or until it is interrupted, and return its last report, None if there is none.
 
     Raises the DomcliError that says why it does not begin or go on.
     """
-    chosen = launch.choose_devices(wanted)
-    placement = launch.Placement(device=chosen[0], wanted=wanted)
     with tempfile.NamedTemporaryFile(prefix="domcli-bench-", suffix=".log", delete=False) as log:
         try:
             process = subprocess.Popen(
@@ -53,6 +71,8 @@ def measure(wanted: str, arguments: Sequence[str], interrupts: Interrupts) -> di
                 env=placement.environment(),
                 # Ctrl-C comes to it through this command alone.
                 start_new_session=True,
+                # It may outlive this command, as when that is killed.
+                pass_fds=[] if placement.slot is None else [placement.slot],
             )
         except OSError as error:
             raise ProcessError(f"cannot start the benchmark: {error.strerror}") from error

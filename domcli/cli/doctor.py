@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -128,8 +127,7 @@ class _Examination:
         from domcli.checks import queue
         from domcli.launch import locks, slots
 
-        # Only looked at: `host_folder` would make it.
-        folder = slots.HostFolder(self._runs_dir / slots.FOLDER / socket.gethostname())
+        folder = slots.seen_folder(self._runs_dir)
         return queue.check(self._read_runs(), supervised=locks.is_held(folder.supervisor))
 
     def _read_runs(self) -> list[Run]:

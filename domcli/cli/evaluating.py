@@ -84,7 +84,9 @@ def _slot(
     while (slot := slots.take(shared, chosen, jobs)) is None and not interrupts.count:
         if not told:
             names = " and ".join(device.name for device in chosen)
-            output.note(f"{run.name}: waits, {names} is taken; --jobs-per-gpu {jobs + 1} would not wait for it")
+            kept = any(slots.is_kept(shared, device) for device in chosen)
+            why = "a benchmark keeps it for itself" if kept else f"--jobs-per-gpu {jobs + 1} would not wait for it"
+            output.note(f"{run.name}: waits, {names} is taken; {why}")
             told = True
         time.sleep(POLL_SECONDS)
     try:

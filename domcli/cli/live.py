@@ -20,6 +20,7 @@ from domcli.cli.follow import log_tail, starting
 from domcli.cli.plain import describe
 from domcli.events import Progress, Started
 from domcli.finding import queue_places
+from domcli.launch.slots import kept_from
 from domcli.rundir import RunDirectory
 from domcli.runs import Run
 from domcli.runstate import RunState, epoch_fraction, headline_accuracy
@@ -57,7 +58,7 @@ class LiveView:
         (run,) = runs
         started = run.started
         if started is None or run.status == "queued":
-            self._live.update(self._queued() if run.status == "queued" else self._starting(run), refresh=True)
+            self._live.update(self._queued(run) if run.status == "queued" else self._starting(run), refresh=True)
             return
         if self._shown is None:
             self._shown = started.epoch
@@ -87,10 +88,12 @@ class LiveView:
     def _line(self, text: str, style: str) -> None:
         self._console.print(Text(text, style=style), soft_wrap=True)
 
-    def _queued(self) -> RenderableType:
+    def _queued(self, run: Run) -> RenderableType:
         place = queue_places(self._run.path.parent).get(self._run.name)
         where = f", {place - 1} before it" if place and place > 1 else ", next in the queue" if place else ""
-        text = f"queued: waits for a free device{where}; Ctrl-C takes it out, Ctrl-\\ leaves it there"
+        kept = kept_from(self._run.path.parent, run.ticket) if run.ticket else []
+        free = f"a benchmark to end on {' and '.join(kept)}" if kept else "a free device"
+        text = f"queued: waits for {free}{where}; Ctrl-C takes it out, Ctrl-\\ leaves it there"
         self._spinner.update(text=Text(text, no_wrap=True, overflow="ellipsis"))
         return Group(self._spinner, *self._notices())
 

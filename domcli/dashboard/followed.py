@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from domcli.dashboard.grouping import Group, Origin, group_of, origin_of
@@ -88,7 +88,9 @@ class Followed:
         self._watched = _epochs_of(self.run)
         return True
 
-    def listed(self, titles: Mapping[str, str], places: Mapping[str, int], *, counts: bool) -> Listed:
+    def listed(
+        self, titles: Mapping[str, str], places: Mapping[str, int], kept: Sequence[str], *, counts: bool
+    ) -> Listed:
         """Return the row of the run: the same object as before while nothing has changed."""
         assert self.run is not None
         assert self.group is not None
@@ -98,6 +100,7 @@ class Followed:
             self.group.key,
             titles[self.group.key],
             places.get(self.directory.name),
+            tuple(kept),
             self._created(),
             counts,
         )

@@ -15,6 +15,7 @@ from domcli.dashboard.followed import Followed
 from domcli.dashboard.model import Detail, Listed, Snapshot, System, Wanted
 from domcli.dashboard.papers import Papers
 from domcli.errors import DomcliError
+from domcli.runs import Run
 
 FIRST_LOOK_SECONDS = 0.15
 """So long may one look go on before it shows what it has: runs that were not reached come with the next."""
@@ -138,7 +139,15 @@ class DirectorySource:
         queued = any(one.run is not None and one.run.status == "queued" for one in known)
         places = finding.queue_places(self.runs_dir) if queued else {}
         for one in known:
-            yield one.listed(titles, places, counts=one.directory.name in counted)
+            yield one.listed(titles, places, self._kept_from(one.run), counts=one.directory.name in counted)
+
+    def _kept_from(self, run: Run | None) -> list[str]:
+        """Return the devices a queued run waits for that a benchmark keeps for itself."""
+        if run is None or run.ticket is None or run.status != "queued":
+            return []
+        from domcli.launch.slots import kept_from  # takes long to load
+
+        return kept_from(self.runs_dir, run.ticket)
 
     def _titles_of(self, known: Sequence[Followed]) -> dict[str, str]:
         """Return the titles of the groups, made anew only if they are not the same as before."""

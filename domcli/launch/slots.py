@@ -2,7 +2,7 @@
 
 The launcher takes the lock and hands it to the trainer it starts. So a slot is taken while its trainer runs, whatever
 becomes of the launcher, and free when the trainer is gone, however it went; launchers of several terminals need not
-know of each other.
+know of each other. Who measures keeps a device for itself, by one more lock: then nobody begins there.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from domcli import finding
 from domcli.devices import Device
 from domcli.errors import StorageError
 from domcli.launch import locks
+from domcli.ticket import Ticket
 
 FOLDER = ".domcli"
 FORGET_SECONDS = 2.0
@@ -51,10 +52,14 @@ class HostFolder:
     def slot(self, device: Device, number: int) -> Path:
         return self.path / f"slot-{_file_name(device)}-{number}.lock"
 
+    def alone(self, device: Device) -> Path:
+        """Held by who keeps the device for itself."""
+        return self.path / f"alone-{_file_name(device)}.lock"
+
 
 @dataclass(frozen=True)
 class Slot:
-    """A place on a device; `handle` is the descriptor of its lock, for the trainer to keep."""
+    """A place on a device, or all of it; `handle` is the descriptor of its lock, for the trainer to keep."""
 
     device: Device
     handle: int
@@ -64,24 +69,30 @@ class Slot:
         os.close(self.handle)
 
 
+def seen_folder(runs_dir: Path) -> HostFolder:
+    """Return this machine's folder in the runs directory, to be looked at: it may not be there."""
+    return HostFolder(runs_dir / FOLDER / socket.gethostname())
+
+
 def host_folder(runs_dir: Path) -> HostFolder:
     """Return this machine's folder in the runs directory, made if needed, for everybody who may write there.
 
     Raises StorageError if it cannot be made.
     """
-    host = runs_dir / FOLDER / socket.gethostname()
+    folder = seen_folder(runs_dir)
+    host = folder.path
     try:
-        for folder in (host.parent, host):
-            if not folder.is_dir():
-                folder.mkdir(parents=True, exist_ok=True)
-                folder.chmod(runs_dir.stat().st_mode & 0o7777)
+        for path in (host.parent, host):
+            if not path.is_dir():
+                path.mkdir(parents=True, exist_ok=True)
+                path.chmod(runs_dir.stat().st_mode & 0o7777)
     except OSError as error:
         raise StorageError(f"cannot write in {runs_dir}: {error.strerror}") from error
-    return HostFolder(host)
+    return folder
 
 
 def forget(runs_dir: Path) -> None:
-    """Remove what launchers keep in a runs directory in which there is no run, unless one is at work there."""
+    """Remove what launchers keep in a runs directory in which there is no run, unless somebody needs it."""
     if not (runs_dir / FOLDER).is_dir() or finding.list_runs(runs_dir):
         return
     folder = host_folder(runs_dir)
@@ -91,16 +102,22 @@ def forget(runs_dir: Path) -> None:
             if time.monotonic() >= deadline:
                 return
             time.sleep(0.05)
-        shutil.rmtree(folder.path, ignore_errors=True)
+        with locks.held(folder.choice):
+            if not any(map(locks.is_held, (*folder.path.glob("slot-*.lock"), *folder.path.glob("alone-*.lock")))):
+                shutil.rmtree(folder.path, ignore_errors=True)
         os.close(lock)
         with contextlib.suppress(OSError):
             folder.path.parent.rmdir()
 
 
 def take(folder: HostFolder, devices: Collection[Device], jobs: int) -> Slot | None:
-    """Take a slot on the device with the fewest trainers, if fewer than `jobs` run there; None if all are taken."""
+    """Take a slot on the device with the fewest trainers, if fewer than `jobs` run there; None if all are taken.
+
+    A device that somebody keeps for itself has none.
+    """
     with locks.held(folder.choice):
-        for device in sorted(devices, key=lambda device: in_use(folder, device)):
+        shared = [device for device in devices if not is_kept(folder, device)]
+        for device in sorted(shared, key=lambda device: in_use(folder, device)):
             if in_use(folder, device) >= jobs:
                 return None
             for number in range(jobs):
@@ -108,6 +125,29 @@ def take(folder: HostFolder, devices: Collection[Device], jobs: int) -> Slot | N
                 if handle is not None:
                     return Slot(device, handle)
     return None
+
+
+def keep(folder: HostFolder, device: Device) -> Slot | None:
+    """Keep a device for oneself: from now on nobody begins there. None if somebody else does so already.
+
+    Trainers at work there go on, and are to be waited for (`in_use`). That the device is kept first lets it become
+    free, as a run that waits in the queue keeps later ones away.
+    """
+    with locks.held(folder.choice):
+        handle = locks.acquire(folder.alone(device))
+    return None if handle is None else Slot(device, handle)
+
+
+def is_kept(folder: HostFolder, device: Device) -> bool:
+    """Tell whether somebody keeps the device for itself."""
+    return locks.is_held(folder.alone(device))
+
+
+def kept_from(runs_dir: Path, ticket: Ticket) -> list[str]:
+    """Return those devices that a run waits for, by name, which a benchmark keeps for itself."""
+    folder = seen_folder(runs_dir)
+    here = ticket.host == socket.gethostname()
+    return [device.name for device in ticket.devices if here and is_kept(folder, device)]
 
 
 def in_use(folder: HostFolder, device: Device) -> int:

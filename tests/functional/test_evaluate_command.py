@@ -219,6 +219,17 @@ def test_it_waits_for_a_device_that_is_taken(cli, run, tmp_path, monkeypatch, un
     assert slots.in_use(folder, CPU) == 0
 
 
+def test_it_waits_for_a_benchmark_however_many_may_share_the_device(cli, run, tmp_path, monkeypatch):
+    kept = slots.keep(slots.host_folder(tmp_path / "runs"), CPU)
+    process = begin(cli, monkeypatch, "finish")
+    assert process.stderr is not None
+    process.stderr.readline()
+    assert process.stderr.readline() == "a-run: waits, cpu is taken; a benchmark keeps it for itself\n"
+    kept.close()
+    assert process.wait(timeout=60) == 0
+    process.communicate()
+
+
 def test_it_shares_a_device_with_as_many_as_are_best(attack, run, tmp_path):
     assert "--jobs-per-gpu many: write auto, or a whole number" in attack("--jobs-per-gpu", "many").stderr
     remember_that_two_are_best("pgd")

@@ -11,10 +11,13 @@ import msgspec
 import pytest
 from dashboard_runs import epoch, started
 
-from domcli import rundir
+from domcli import launch, rundir
+from domcli.dashboard import words
 from domcli.dashboard.model import Listed, Snapshot, Wanted
 from domcli.dashboard.source import DirectorySource
+from domcli.devices import CPU
 from domcli.events import AnyEvent, Finished, encode
+from domcli.launch import slots
 from domcli.process import ProcessIdentity, identify
 from domcli.rundir import RunDirectory
 from domcli.runs import RunReader
@@ -49,6 +52,23 @@ def read(source: DirectorySource, *whole: str) -> Snapshot:
 
 def one(snapshot: Snapshot, name: str) -> Listed:
     return next(run for run in snapshot.runs if run.name == name)
+
+
+def test_a_queued_run_knows_that_a_benchmark_keeps_its_device(runs_dir: Path) -> None:
+    make(runs_dir, "done")
+    queued = rundir.create(
+        runs_dir, "queued", Settings().to_dict(), {"preset": "pgd-dom-re"}, launch.new_ticket((CPU,))
+    )
+    source = DirectorySource(runs_dir)
+    assert words.sentence(one(read(source), queued.name)) == "place 1 in the queue, for cpu"
+    kept = slots.keep(slots.host_folder(runs_dir), CPU)
+    assert kept is not None
+    snapshot = read(source)
+    expected = "place 1 in the queue, for cpu; a benchmark keeps cpu for itself"
+    assert words.sentence(one(snapshot, queued.name)) == expected
+    assert one(snapshot, "done").kept == ()
+    kept.close()
+    assert words.sentence(one(read(source), queued.name)) == "place 1 in the queue, for cpu"
 
 
 def test_only_runs_that_are_shown_are_given_whole(runs_dir: Path) -> None:

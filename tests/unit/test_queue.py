@@ -109,6 +109,19 @@ def test_runs_start_in_order_as_slots_become_free(queued, tmp_path):
     assert status_of(*runs) == ["starting", "lost", "starting", "queued"]
 
 
+def test_nothing_is_launched_on_a_device_that_is_kept(queued, tmp_path):
+    kept = slots.keep(slots.host_folder(tmp_path), TWO[0])
+    there, elsewhere = queued(TWO[:1], jobs=4), queued(TWO, jobs=4)
+    boss = Supervisor(tmp_path, SLEEPER)
+    boss.advance()
+    boss.advance()
+    assert status_of(there, elsewhere) == ["queued", "starting"]
+    assert elsewhere.read_process().device == "cuda:1"
+    kept.close()
+    boss.advance()
+    assert status_of(there) == ["starting"]
+
+
 def test_who_waits_for_a_device_is_not_overtaken_on_it(queued, tmp_path):
     first, alone, shared, other = queued(TWO[:1]), queued(TWO[:1]), queued(TWO[:1], jobs=2), queued(TWO[1:])
     boss = Supervisor(tmp_path, SLEEPER)

@@ -8,8 +8,10 @@ import os
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
+from domcli import launch
 from domcli.devices import CPU, Device
 from domcli.errors import StorageError
 from domcli.launch import locks, slots
@@ -96,6 +98,41 @@ def test_a_slot_lives_and_dies_with_the_process_it_was_handed_to(folder):
     slot.close()
 
 
+def test_a_device_that_is_kept_has_no_slot_however_many_may_share_it(folder):
+    first, second = TWO
+    at_work = slots.take(folder, [first], 4)
+    kept = slots.keep(folder, first)
+    assert (kept.device, slots.is_kept(folder, first), slots.is_kept(folder, second)) == (first, True, False)
+    assert slots.keep(folder, first) is None
+    assert slots.take(folder, [first], 64) is None
+    assert slots.take(folder, TWO, 4).device == second
+    assert slots.in_use(folder, first) == 1
+    at_work.close()
+    assert slots.in_use(folder, first) == 0
+    assert slots.take(folder, [first], 64) is None
+    kept.close()
+    assert slots.take(folder, [first], 1).device == first
+
+
+def test_a_device_is_kept_by_the_process_it_was_handed_to(folder):
+    holder = hand_over(slots.keep(folder, CPU))
+    assert slots.take(folder, [CPU], 8) is None
+    holder.kill()
+    holder.wait()
+    assert slots.take(folder, [CPU], 8) is not None
+
+
+def test_a_run_is_kept_from_the_devices_of_its_own_machine(tmp_path):
+    ticket = launch.new_ticket(TWO)
+    assert slots.kept_from(tmp_path, ticket) == []
+    assert list(tmp_path.iterdir()) == []
+    kept = slots.keep(slots.host_folder(tmp_path), TWO[1])
+    assert slots.kept_from(tmp_path, ticket) == ["cuda:1"]
+    assert slots.kept_from(tmp_path, msgspec.structs.replace(ticket, host="another-machine")) == []
+    kept.close()
+    assert slots.kept_from(tmp_path, ticket) == []
+
+
 def test_numbers_of_devices_are_not_mixed_up(folder):
     slot = slots.take(folder, [Device("cuda:1")], 1)
     assert slots.in_use(folder, Device("cuda:1")) == 1
@@ -113,6 +150,17 @@ def test_what_launchers_keep_goes_with_the_last_run(tmp_path):
     (tmp_path / "a-run" / "settings.toml").unlink()
     slots.forget(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["a-run"]
+
+
+@pytest.mark.parametrize("hold", [slots.keep, lambda folder, device: slots.take(folder, [device], 1)])
+def test_what_somebody_holds_stays_when_the_last_run_goes(tmp_path, hold):
+    folder = slots.host_folder(tmp_path)
+    held = hold(folder, CPU)
+    slots.forget(tmp_path)
+    assert folder.path.is_dir()
+    held.close()
+    slots.forget(tmp_path)
+    assert not folder.path.exists()
 
 
 def test_what_a_supervisor_at_work_needs_is_kept(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""The process that measures: `python -m domcli.trainer.bench [--device ...] [--only CASE...] [--quick]`.
+"""The process that measures: `python -m domcli.trainer.bench [--device ...] [--only CASE...] [--quick] [--check]`.
 
 Progress, the report as far as it goes, and the reason of a refusal go to stdout as JSON lines; every report contains
 the one before, so the last one stands whenever the process is ended.
@@ -36,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--pairs", type=int)
     parser.add_argument("--together", action="store_true", help="time trainers that train at the same time")
     parser.add_argument("--trainers", nargs="+", type=int, default=[], metavar="N")
+    parser.add_argument("--check", action="store_true", help="refuse what cannot be measured, and measure nothing")
     chosen = parser.parse_args(arguments)
     options = Options(
         device=chosen.device,
@@ -52,6 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with stop.at_once():
             check(options, together=chosen.together)
+            if chosen.check:
+                return FINISHED
             runner = TogetherRunner if chosen.together else Runner
             runner(options, chosen.shown_as, _tell).run()
     except (StopRequested, BrokenPipeError):
