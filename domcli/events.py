@@ -132,7 +132,10 @@ class EpochEnd(Event, frozen=True, kw_only=True, tag="epoch"):
 
 
 class CheckpointSaved(Event, frozen=True, kw_only=True, tag="checkpoint"):
-    """A checkpoint is on disk: the state after `epoch` epochs and `step` steps of the next; `path` is in the run."""
+    """A checkpoint is on disk: the state after `epoch` epochs and `step` steps of the next; `path` is in the run.
+
+    `time` is when that was the state; by then it is not on disk yet.
+    """
 
     label: Literal["best", "last", "epoch"]
     path: str

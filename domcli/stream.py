@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -14,6 +15,13 @@ from domcli.events import AnyEvent, decode, encode
 TAIL_BYTES = 1 << 16
 PROGRESS = b'{"kind":"progress",'
 """How `encode` begins a progress event."""
+
+
+class EventSink(Protocol):
+    """Takes events, to be written now or in a moment."""
+
+    def write(self, event: AnyEvent) -> object:
+        """Take an event. Raises what stands in the way of writing."""
 
 
 class EventWriter:
@@ -33,11 +41,11 @@ class EventWriter:
         self._seq = self._last_seq() + 1
 
     def write(self, event: AnyEvent) -> AnyEvent:
-        """Stamp the event with time and sequence number, append it, and return it as written.
+        """Number the event, stamp it with the time unless it brings its own, append it, and return it as written.
 
         Raises StorageError if it could not be written whole; the stream then ends with the line before.
         """
-        stamped = msgspec.structs.replace(event, time=time.time(), seq=self._seq)
+        stamped = msgspec.structs.replace(event, time=event.time or time.time(), seq=self._seq)
         line = encode(stamped)
         try:
             written = os.write(self._file, line)
@@ -49,6 +57,13 @@ class EventWriter:
         self._size += written
         self._seq += 1
         return stamped
+
+    def sync(self) -> None:
+        """Have the events so far survive a power failure. Raises StorageError."""
+        try:
+            os.fsync(self._file)
+        except OSError as error:
+            raise StorageError(f"cannot write {self._path}: {error.strerror}") from error
 
     @property
     def size(self) -> int:

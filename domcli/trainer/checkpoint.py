@@ -7,40 +7,62 @@ every draw is a function of seed, epoch and step (see seeding).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from domcli.errors import CheckpointError, StorageError
 from domcli.rundir import RunDirectory
 from domcli.settings import Settings
+from domcli.trainer.failure import STORAGE
+from domcli.trainer.snapshot import Snapshot
 from domcli.trainer.state import Training
 
 SCHEMA = 1
 RESUME = "resume."
 COUNTERS = ("epoch", "step", "best", "seconds", "epoch_seconds")
+DTYPES = {torch.float64: "F64", torch.int64: "I64", torch.float32: "F32", torch.bool: "BOOL"}
+"""What safetensors calls the types that occur."""
 
 
-def save_last(run: RunDirectory, training: Training) -> Path:
-    """Write the state that a resume goes on from."""
-    tensors = dict(training.classifier.network.state_dict())
+def weights_of(training: Training) -> dict[str, Tensor]:
+    """Return the network's weights."""
+    return training.classifier.weights(training.batches)
+
+
+def state_of(training: Training) -> dict[str, Tensor]:
+    """Return everything that a resume goes on from, the weights among it."""
+    tensors = weights_of(training)
     for name, velocity in _velocities(training):
         tensors[f"{RESUME}momentum.{name}"] = velocity
     for name, value in training.record.tensors().items():
         tensors[f"{RESUME}record.{name}"] = value
     tensors[f"{RESUME}meter"] = training.meter.sums
-    return _write(run.checkpoint("last"), tensors, training, {})
+    return tensors
 
 
-def save_weights(run: RunDirectory, label: str, training: Training, about: dict[str, Any]) -> Path:
-    """Write the network's weights alone; `about` is kept beside them (the epoch's accuracies)."""
-    return _write(run.checkpoint(label), dict(training.classifier.network.state_dict()), training, about)
+def about(training: Training) -> dict[str, Any]:
+    """Return what stands beside the tensors of this moment."""
+    counters = {counter: getattr(training, counter) for counter in COUNTERS}
+    return {"schema": SCHEMA, "settings": _fingerprint(training.settings), **counters}
+
+
+def write_last(path: Path, snapshot: Snapshot) -> None:
+    """Write a snapshot of everything. Raises StorageError; the file of before is then whole."""
+    _write(path, snapshot.tensors(), snapshot.about)
+
+
+def write_weights(path: Path, snapshot: Snapshot, also: Mapping[str, Any]) -> None:
+    """Write the weights of a snapshot alone, `also` beside them. Raises StorageError (see `write_last`)."""
+    _write(path, _without_prefix(snapshot.tensors()), {**also, **snapshot.about})
 
 
 def restore_last(run: RunDirectory, training: Training) -> None:
@@ -76,30 +98,49 @@ def load_weights(path: Path, network: nn.Module) -> None:
     network.load_state_dict(_without_prefix(load_file(path)))
 
 
-def _write(path: Path, tensors: dict[str, Tensor], training: Training, about: dict[str, Any]) -> Path:
-    about = {
-        **about,
-        "schema": SCHEMA,
-        "settings": _fingerprint(training.settings),
-        **{counter: getattr(training, counter) for counter in COUNTERS},
-    }
+def _write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
     aside = path.with_name(f".{path.name}-new")
     try:
-        save_file(
-            {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
-            aside,
-            metadata={"domcli": json.dumps(about)},
-        )
-        with aside.open("rb") as file:
+        with aside.open("wb") as file:
+            for piece in _pieces(tensors, about):
+                file.write(piece)
+            file.flush()
             os.fsync(file.fileno())
         aside.chmod(0o644)
         aside.replace(path)
-    except (OSError, SafetensorError) as error:
+        _sync_folder(path.parent)
+    except OSError as error:
         aside.unlink(missing_ok=True)
-        full = "No space left" in str(error)
-        reason = "the disk is full; make room, then resume" if full else str(error)
+        reason = STORAGE.get(error.errno or 0, str(error))
         raise StorageError(f"cannot write the checkpoint {path}: {reason}") from error
-    return path
+
+
+def _pieces(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> Iterator[Any]:
+    """Return the bytes of a safetensors file: size of the header, header, and the memory of every tensor as it is.
+
+    safetensors' own function would copy all of it first, and hold Python's lock meanwhile, which the training needs.
+    """
+    ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))  # all are aligned then
+    header: dict[str, Any] = {"__metadata__": {"domcli": json.dumps(about)}}
+    end = 0
+    for name, value in ordered:
+        begin, end = end, end + value.nbytes
+        header[name] = {"dtype": DTYPES[value.dtype], "shape": list(value.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little") + text
+    for _, value in ordered:
+        yield value.flatten().view(torch.uint8).numpy()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have a renaming survive a power failure, on file systems that can do that for a folder."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _restore_resume_tensors(tensors: dict[str, Tensor], training: Training) -> None:
@@ -116,7 +157,7 @@ def _velocities(training: Training) -> Iterator[tuple[str, Tensor]]:
     return zip(names, training.optimizer.velocity, strict=True)
 
 
-def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _without_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in tensors.items() if not name.startswith(RESUME)}
 
 

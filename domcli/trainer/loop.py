@@ -8,15 +8,17 @@ import time
 import msgspec
 import torch
 
-from domcli.events import CheckpointSaved, EpochEnd, Finished, Started, Stopped, TestMetrics, TrainMetrics
+from domcli.events import EpochEnd, Finished, Started, Stopped, TestMetrics, TrainMetrics
 from domcli.rundir import RunDirectory
 from domcli.runstate import headline_accuracy
 from domcli.settings import Settings
 from domcli.stream import EventWriter
 from domcli.trainer import checkpoint, data, seeding
 from domcli.trainer import device as devices
+from domcli.trainer.background import BackgroundWriter
 from domcli.trainer.evaluate import Attacks, Draws, Pieces, evaluate
 from domcli.trainer.fast import settle
+from domcli.trainer.keeping import Keeper
 from domcli.trainer.memorization import LossArchive
 from domcli.trainer.report import ProgressReporter, refuse_divergence
 from domcli.trainer.schedule import dom_is_active, fractional_epoch, learning_rate, warmup_ends_with
@@ -48,27 +50,28 @@ def train(
     startup = startup or Startup()
     training = set_up(run, settings, device_name, stop, startup, without_graphs)
     archive = _archive(run, training)
-    writer.write(_started(training, shown_as))
-    reporter = ProgressReporter(training, writer, lambda: _tell_startup(run, startup))
-    pieces = Pieces(training.device)
-    engine = _tell_engine(run, training, pieces, {})
-    try:
-        while training.epoch < settings.train.epochs:
-            train_epoch(training, reporter, stop)
-            test_started = time.monotonic()
-            test, attacked_train = _evaluate(training, reporter, stop, pieces)
-            end = _finish_epoch(training, test, attacked_train, time.monotonic() - test_started)
-            writer.write(end)
-            _log_epoch(end)
-            engine = _tell_engine(run, training, pieces, engine)
-            if archive is not None:
-                archive.keep(training.epoch - 1, training.record.natural)
-            _keep(run, training, end, writer)
-    except StopRequested as stopped:
-        _save_last(run, training, writer)
-        writer.write(Stopped(reason=str(stopped), epoch=training.epoch, step=training.step))
-        raise
-    writer.write(Finished(seconds=training.seconds))
+    with BackgroundWriter(writer) as background:
+        keeper = Keeper(run, training, background)
+        background.write(_started(training, shown_as))
+        reporter = ProgressReporter(training, background, lambda: _tell_startup(run, startup))
+        pieces = Pieces(training.device)
+        engine = _tell_engine(run, training, pieces, {})
+        try:
+            while training.epoch < settings.train.epochs:
+                train_epoch(training, reporter, stop)
+                test_started = time.monotonic()
+                test, attacked_train = _evaluate(training, reporter, stop, pieces)
+                end = _finish_epoch(training, test, attacked_train, time.monotonic() - test_started)
+                if archive is not None:
+                    archive.keep(end.epoch - 1, training.record.natural)
+                keeper.after_epoch(end)
+                _log_epoch(end)
+                engine = _tell_engine(run, training, pieces, engine)
+        except StopRequested as stopped:
+            keeper.save_last()
+            background.write(Stopped(reason=str(stopped), epoch=training.epoch, step=training.step))
+            raise
+        background.write(Finished(seconds=training.seconds))
 
 
 def set_up(
@@ -198,25 +201,6 @@ def _finish_epoch(
     training.epoch, training.step, training.epoch_seconds = epoch + 1, 0, 0.0
     training.meter.reset()
     return end
-
-
-def _keep(run: RunDirectory, training: Training, end: EpochEnd, writer: EventWriter) -> None:
-    """Write the checkpoints that are due after an epoch: best, by epoch, last."""
-    about = {"test": msgspec.to_builtins(end.test)}
-    if end.best:
-        path = checkpoint.save_weights(run, "best", training, about)
-        writer.write(CheckpointSaved(label="best", path=str(path.relative_to(run.path)), epoch=training.epoch))
-    every = training.settings.checkpoint.every
-    if every and training.epoch % every == 0:
-        path = checkpoint.save_weights(run, f"epoch-{training.epoch:04d}", training, about)
-        writer.write(CheckpointSaved(label="epoch", path=str(path.relative_to(run.path)), epoch=training.epoch))
-    _save_last(run, training, writer)
-
-
-def _save_last(run: RunDirectory, training: Training, writer: EventWriter) -> None:
-    path = checkpoint.save_last(run, training)
-    where = str(path.relative_to(run.path))
-    writer.write(CheckpointSaved(label="last", path=where, epoch=training.epoch, step=training.step))
 
 
 def _archive(run: RunDirectory, training: Training) -> LossArchive | None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from domcli.errors import NonFiniteLossError
 from domcli.events import Progress
-from domcli.stream import EventWriter
+from domcli.stream import EventSink
 from domcli.trainer.evaluate import BATCH
 from domcli.trainer.meter import Totals
 from domcli.trainer.schedule import fractional_epoch, learning_rate
@@ -22,7 +22,7 @@ class ProgressReporter:
     """Writes how far the current phase of the current epoch is."""
 
     def __init__(
-        self, training: Training, writer: EventWriter, after_first_step: Callable[[], None] | None = None
+        self, training: Training, writer: EventSink, after_first_step: Callable[[], None] | None = None
     ) -> None:
         self._training = training
         self._writer = writer

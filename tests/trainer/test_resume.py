@@ -43,7 +43,7 @@ def test_killed_in_the_middle_of_an_epoch(undisturbed: RunDirectory, tmp_path: P
         stream.write(b'{"kind":"epoch","half a li')  # what a crash in the middle of a write leaves
     events = tiny.finish(run)
     started = tiny.of_kind(events, Started)
-    assert [(event.epoch, event.step) for event in started] == [(0, 0), (2, 0)]
+    assert [(event.epoch, event.step) for event in started] == [(0, 0), (1, 0)]  # where `last` was written last
     assert tiny.lasting(run) == tiny.lasting(undisturbed)
     state = fold(events)
     assert [epoch.epoch for epoch in state.epochs] == [1, 2, 3, 4]
@@ -69,7 +69,7 @@ def test_stopped_during_the_evaluation(tmp_path: Path, monkeypatch: pytest.Monke
     run, stop = tiny.make_run(tmp_path, "fgsm-dom-re"), StopFlag()
 
     def ask_in_the_second_evaluation(self: ProgressReporter, done: int, batches: int) -> None:
-        if len(tiny.of_kind(tiny.events(run), EpochEnd)) == 1:
+        if self._training.epoch == 1:
             stop.reason = "asked to by a test"
 
     with monkeypatch.context() as patched:
