@@ -76,7 +76,7 @@ def _run(name: str, runs_dir: Path, device: str) -> Checked:
             summary = _only_run(ended.stdout)
             run = RunDirectory(Path(summary["path"]))
             state = fold(EventReader(run.events).read())
-            problems += _problems(name, run, from_run(run), state)
+            problems += problems_of(name, run, from_run(run), state)
             if summary["state"] != "finished":
                 problems.append(f"--json says that it is {summary['state']}, not finished")
         except (DomcliError, ValueError, LookupError, TypeError) as error:
@@ -92,7 +92,8 @@ def _only_run(output: str) -> dict[str, Any]:
     return runs[0]
 
 
-def _problems(name: str, run: RunDirectory, settings: Settings, state: RunState) -> list[str]:
+def problems_of(name: str, run: RunDirectory, settings: Settings, state: RunState) -> list[str]:
+    """Return what a finished run of a preset with `--quick` should not say, in sentences."""
     return [
         *_ending(settings, state),
         *_patterns(name, settings, state),

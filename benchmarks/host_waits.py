@@ -25,6 +25,7 @@ from domcli.trainer import device as devices
 from domcli.trainer.bench.sides import fresh_training, median_loss, synthetic_images
 from domcli.trainer.loop import train_epoch
 from domcli.trainer.report import ProgressReporter
+from domcli.trainer.state import Training
 from domcli.trainer.stop import StopFlag
 
 STEPS = 20
@@ -59,10 +60,8 @@ def waits_among(events: Sequence[Any]) -> Counter[str]:
     return Counter(name for name in calls if any(part in name for part in WAITING))
 
 
-def _waits(preset: str, device: torch.device, trace: Path | None) -> Counter[str]:
-    settings = resolve(preset, ["train.max_lr=1e-6"])
-    settings = resolve(preset, ["train.max_lr=1e-6", f"dom.threshold={median_loss(settings)}"])
-    training = fresh_training(settings, device, *synthetic_images(STEPS * settings.train.batch_size))
+def waits_of(training: Training, trace: Path | None = None) -> Counter[str]:
+    """Return how often each call waited within an epoch of a training, which has done none before."""
     reporter, stop, step = ProgressReporter(training, EventWriter(Path(os.devnull))), StopFlag(), training.engine.step
     train_epoch(training, reporter, stop)  # records the graphs
     training.step = 0
@@ -73,12 +72,20 @@ def _waits(preset: str, device: torch.device, trace: Path | None) -> Counter[str
             step(index, lr, dom_active)
 
     training.engine.step = marked  # type: ignore[method-assign]
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as recorder:
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if training.device.type == "cuda" else [])]
+    with profile(activities=activities) as recorder:
         train_epoch(training, reporter, stop)
     if trace is not None:
         recorder.export_chrome_trace(str(trace))
     events: Sequence[Any] = recorder.events()
     return waits_among(events)
+
+
+def _waits(preset: str, device: torch.device, trace: Path | None) -> Counter[str]:
+    settings = resolve(preset, ["train.max_lr=1e-6"])
+    settings = resolve(preset, ["train.max_lr=1e-6", f"dom.threshold={median_loss(settings)}"])
+    training = fresh_training(settings, device, *synthetic_images(STEPS * settings.train.batch_size))
+    return waits_of(training, trace)
 
 
 if __name__ == "__main__":

@@ -1,31 +1,68 @@
-"""Archives of images, unpacked once."""
+"""Folders of pictures to train on: unpacked from an archive, or made."""
 
 from __future__ import annotations
 
 import shutil
 import tarfile
-import tempfile
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from domcli.errors import DataError
 
+CIFAR10 = frozenset(["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"])
+CLASSES, SIZE, ROOM = 10, 32, 8
+"""Of made pictures: classes, pixels a side, and by how many a pattern may be shifted."""
+
 
 def unpack(archive: Path, folder: Path) -> Path:
-    """Return the folder with train/CLASS/* and test/CLASS/* of an archive, unpacked there unless it is there already.
+    """Unpack a tar of train/CLASS/* and test/CLASS/*, compressed or not, as `folder`, and return it.
 
-    It is unpacked aside and renamed, so it is whole or not there. Raises DataError for an archive that cannot be read.
+    A folder that is there already has been unpacked before and stays as it is. Raises DataError for an archive that
+    cannot be read, or that holds something else.
     """
-    if folder.is_dir():
+    if folder.exists():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    aside = folder.with_name(f".{folder.name}-new")
+    shutil.rmtree(aside, ignore_errors=True)
     try:
+        aside.mkdir(parents=True)
         with tarfile.open(archive) as tar:
             tar.extractall(aside, filter="data")
-        aside.chmod(0o755)
+        missing = [part for part in ("train", "test") if not (aside / part).is_dir()]
+        if missing:
+            raise DataError(f"{archive} has no {missing[0]}/CLASS/*; it must hold train/CLASS/* and test/CLASS/*")
         aside.rename(folder)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise DataError(f"{archive} cannot be unpacked: {error}") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+    return folder
+
+
+def is_cifar10(folder: Path) -> bool:
+    """Tell whether a folder holds the classes of CIFAR-10."""
+    return {one.name for one in (folder / "train").iterdir()} == CIFAR10
+
+
+def make(folder: Path, train: int, test: int) -> Path:
+    """Write pictures that can be learnt, 32 x 32 in ten classes, and return the folder.
+
+    A class is a smooth pattern, which each picture shows shifted, darkened and with noise.
+    """
+    rng = np.random.default_rng(0)
+    coarse = (rng.random((CLASSES, 6, 6, 3)) * 255).astype(np.uint8)
+    wide = (SIZE + ROOM, SIZE + ROOM)
+    patterns = [np.asarray(Image.fromarray(one).resize(wide, Image.Resampling.BICUBIC)) / 255 for one in coarse]
+    for part, count in (("train", train), ("test", test)):
+        for label in range(CLASSES):
+            (folder / part / f"class{label}").mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            label = number % CLASSES
+            y, x = rng.integers(0, ROOM, 2)
+            shown = patterns[label][y : y + SIZE, x : x + SIZE] * rng.uniform(0.6, 1.0)
+            noisy = shown + rng.normal(0, 0.12, shown.shape)
+            pixels = (noisy.clip(0, 1) * 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / part / f"class{label}" / f"{number:05d}.png")
     return folder

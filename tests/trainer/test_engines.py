@@ -5,7 +5,7 @@ The recorder of these tests keeps copies of its inputs as a CUDA graph does, and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import pytest
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from domcli.trainer import seeding
-from domcli.trainer.augmentation import policies
+from domcli.trainer.bench.calling import calling, draws_of_the_step_alone
 from domcli.trainer.data import Dataset, ImageSet
 from domcli.trainer.engine import COMPILED, WRITTEN, Engine
 from domcli.trainer.evaluate import Attacks, Draws, evaluate
@@ -30,17 +30,6 @@ PRESETS = [
     f"{paradigm}-dom-{kind}" for paradigm in ("natural", "fgsm", "pgd") for kind in ("re", "augmix", "randaugment")
 ]
 STEPS, BATCH, IMAGES = 50, 12, 40
-
-
-def calling(function: Function, inputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Function:
-    held = [value.clone() for value in inputs]
-
-    def replay(*values: Tensor) -> tuple[Tensor, ...]:
-        for place, value in zip(held, values, strict=True):
-            place.copy_(value)
-        return function(*held)
-
-    return replay
 
 
 def fresh(preset: str, *overrides: str, threshold: float = 2.2, device: str = "cpu") -> Training:
@@ -69,17 +58,9 @@ def losses_of(training: Training, engine: Engine) -> list[list[float]]:
 
 
 @pytest.fixture
-def _draws_of_the_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """AugMix draws weights per image, so a subset draws fewer: here every image of a step gets the same."""
-
-    def drawn(count: int, height: int, width: int) -> policies.Mixture:
-        with torch.random.fork_rng([]):
-            torch.manual_seed(torch.initial_seed())
-            mixture = draw_augmix(1, height, width)
-        return policies.Mixture(mixture.chains, mixture.weights.expand(count, -1))
-
-    draw_augmix = policies.draw_augmix
-    monkeypatch.setattr(policies, "draw_augmix", drawn)
+def _draws_of_the_step_alone() -> Iterator[None]:
+    with draws_of_the_step_alone():
+        yield
 
 
 @pytest.mark.usefixtures("_draws_of_the_step_alone")
