@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from check_run import Check, Stage, usable_cores
-from check_stages import NAMES, STAGES, command_of, environment_of
+from check_stages import NAMES, STAGES, command_of, environment_of, on_cpu
 
 from domcli import __version__, devices
 
@@ -56,7 +56,8 @@ def _check(chosen: Sequence[Stage], options: argparse.Namespace, output: Path, t
     for stage in chosen:
         work = temporary / stage.name
         (work / "tmp").mkdir(parents=True)
-        stages.append(replace(stage, command=command_of(stage.name, output, work, images, cpu=options.cpu)))
+        command = command_of(stage.name, output, work, images, cpu=options.cpu)
+        stages.append(replace(on_cpu(stage) if options.cpu else stage, command=command))
         environments[stage.name] = environment_of(work, os.environ, cpu=options.cpu)
         for old in (output / "stages" / f"{stage.name}.{ending}" for ending in ("log", "json")):
             old.unlink(missing_ok=True)

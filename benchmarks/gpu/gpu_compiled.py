@@ -16,7 +16,6 @@ from stage_training import (
     milliseconds,
     recorder_of,
     settings_of,
-    steps_of,
     timed_steps,
     training_of,
 )
@@ -34,7 +33,7 @@ def run(place: Place, report: Report) -> None:
     settings = settings_of(place, "pgd-10")
     training = training_of(place, settings, 20 * settings.train.batch_size)
     engine_of(place, training, "graphs")
-    written, _ = timed_steps(training, steps_of(place, STEPS), 3)
+    written, _ = timed_steps(place, training, STEPS)
     report.keep("written_ms", milliseconds(written))
     report.line(f"as written {1e3 * written:.2f} ms a step")
     del training
@@ -55,7 +54,7 @@ def run(place: Place, report: Report) -> None:
     why = about.get("not_compiled", "")
     report.line(f"settled in {settled:.0f} s: {about.get('network')}{f', {why}' if why else ''}")
     report.expect("Error" not in why, f"the network cannot be compiled or recorded: {why}")
-    seconds, issuing = timed_steps(training, steps_of(place, STEPS), 3)
+    seconds, issuing = timed_steps(place, training, STEPS)
     times = {"ms": milliseconds(seconds), "host_ms": milliseconds(issuing)}
     for key, value in {**times, "peak_bytes": devices.peak_memory(training.device)}.items():
         report.keep(key, value)

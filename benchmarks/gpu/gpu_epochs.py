@@ -23,7 +23,6 @@ from stage_training import (
     forget_peak,
     milliseconds,
     settings_of,
-    steps_of,
     timed_steps,
     training_of,
 )
@@ -42,6 +41,7 @@ from domcli.trainer.report import ProgressReporter
 from domcli.trainer.state import Training
 from domcli.trainer.stop import StopFlag
 
+FEW = ("data.train_images=24", "data.test_images=20")
 REPEATED = ("natural", "fgsm")
 """Whose epoch is measured a second time; of PGD-10 recording is a small part."""
 
@@ -73,7 +73,7 @@ def run(place: Place, report: Report) -> None:
 def _epochs(place: Place, case: str, measured: Measured) -> dict[str, float]:
     device, settings = device_of(place), settings_of(place, case)
     forget_peak(device)
-    images = 8 * settings.train.batch_size if place.cpu else IMAGES["cifar10"][0]
+    images = 3 * settings.train.batch_size if place.cpu else IMAGES["cifar10"][0]
     training = training_of(place, settings, images)
     engine_of(place, training, "graphs")
     epoch = _epoch_of(training)
@@ -107,7 +107,7 @@ def _steps(place: Place, case: str, measured: Measured) -> dict[str, float]:
     settings = settings_of(place, case)
     training = training_of(place, settings, 20 * settings.train.batch_size)
     engine_of(place, training, "graphs")
-    seconds, issuing = timed_steps(training, steps_of(place, STEPS[settings.attack.name] // 2), 3)
+    seconds, issuing = timed_steps(place, training, STEPS[settings.attack.name] // 2)
     measured.add_step(settings, MeasuredStep(case, seconds))
     return {"ms": milliseconds(seconds), "host_ms": milliseconds(issuing)}
 
@@ -119,7 +119,7 @@ def _presets(place: Place, measured: Measured) -> dict[str, Any]:
 
 def _between_epochs(place: Place) -> list[float]:
     """Train a run of the digits with the paper's network, and return the seconds between its epochs."""
-    size = TINY if place.cpu else ("model.width=64", "train.batch_size=128")
+    size = (*TINY, *FEW) if place.cpu else ("model.width=64", "train.batch_size=128")
     settings = resolve("natural-dom-re", ["checkpoint.every=1", *size], quick=True)
     run = rundir.create(place.work / "kept", "kept", settings.to_dict(), {})
     writer = EventWriter(run.events)

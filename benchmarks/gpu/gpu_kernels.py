@@ -40,7 +40,7 @@ def run(place: Place, report: Report) -> None:
         settings = settings_of(place, case)
         training = training_of(place, settings, 20 * settings.train.batch_size)
         engine_of(place, training, "graphs")
-        seconds, _ = timed_steps(training, steps_of(place, 10), 3)
+        seconds, _ = timed_steps(place, training, 10)
         repeats = steps_of(place, count)
         activity = ProfilerActivity.CPU if place.cpu else ProfilerActivity.CUDA
         with profile(activities=[activity]) as recorder:

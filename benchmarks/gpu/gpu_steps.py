@@ -49,7 +49,7 @@ def run(place: Place, report: Report) -> None:
     report.keep("limits", asdict(limits))
     for case, count in STEPS.items():
         for way in WAYS:
-            found[case][way] = _timed(place, case, way, steps_of(place, count), limits, precision)
+            found[case][way] = _timed(place, case, way, count, limits, precision)
             report.keep("steps", found)
         report.line(_shown(case, found[case]))
 
@@ -68,7 +68,7 @@ def _timed(
     forget_peak(device)
     training = training_of(place, settings, 20 * settings.train.batch_size)
     engine_of(place, training, way)
-    seconds, issuing = timed_steps(training, steps, 3)
+    seconds, issuing = timed_steps(place, training, steps)
     least = floor(settings, HALF, str(precision).removeprefix("torch."), limits)
     return {
         "ms": milliseconds(seconds),

@@ -27,6 +27,7 @@ Way = Literal["eager", "called", "graphs"]
 """One operation at a time; the steps of a recording engine, called; and replayed as CUDA graphs."""
 TINY = ("model.width=4", "train.batch_size=8", "attack.steps=2", "evaluation.steps=2", "train.precision=float32")
 DIFFERENT_IMAGES = 5000
+WARM_UPS = 3
 
 
 def device_of(place: Place) -> torch.device:
@@ -91,9 +92,10 @@ def index_of(training: Training, step: int) -> Tensor:
     return torch.arange(step * size, (step + 1) * size, device=training.device) % training.patterns
 
 
-def timed_steps(training: Training, count: int, warm_up: int) -> tuple[float, float]:
-    """Return the seconds of a step, and those in which the host issues it."""
-    do_steps(training, warm_up)
+def timed_steps(place: Place, training: Training, count: int) -> tuple[float, float]:
+    """Return the seconds of a step, and those in which the host issues it, after some that warm up."""
+    count = 1 if place.cpu else count
+    do_steps(training, min(count, WARM_UPS))
     devices.wait_for(training.device)
     began = time.perf_counter()
     do_steps(training, count)
@@ -103,8 +105,8 @@ def timed_steps(training: Training, count: int, warm_up: int) -> tuple[float, fl
 
 
 def steps_of(place: Place, count: int) -> int:
-    """Return how many steps to do: on a CPU always two."""
-    return 2 if place.cpu else count
+    """Return how many steps to do: on a CPU as few as there can be."""
+    return min(count, 2) if place.cpu else count
 
 
 def forget_peak(device: torch.device) -> None:

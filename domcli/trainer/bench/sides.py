@@ -8,7 +8,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,6 @@ from domcli.settings import AttackSettings, Settings
 from domcli.stream import EventWriter
 from domcli.trainer import device as devices
 from domcli.trainer.augment import to_float, to_uint8
-from domcli.trainer.bench import plain
 from domcli.trainer.bench.cases import TEST_IMAGES
 from domcli.trainer.bench.estimate import IMAGES
 from domcli.trainer.bench.limits import measure_limits
@@ -32,6 +31,9 @@ from domcli.trainer.report import ProgressReporter
 from domcli.trainer.seeding import Purpose
 from domcli.trainer.state import Training
 from domcli.trainer.stop import StopFlag
+
+if TYPE_CHECKING:
+    from domcli.trainer.bench import plain
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)
 CLASSES = 10
@@ -90,7 +92,9 @@ def machine_side(job: Job) -> Answers:
 
 
 def plain_side(job: Job) -> Answers:
-    """Time the plain loop."""
+    """Time the plain loop, for which alone torchvision is loaded: it takes as long as torch."""
+    from domcli.trainer.bench import plain
+
     device = devices.select_device(job.device)
     batch_size = job.settings.train.batch_size
     images, labels = synthetic_images(batch_size * job.steps)
@@ -115,6 +119,8 @@ def plain_side(job: Job) -> Answers:
 
 def plain_evaluation(model: Classifier, settings: Settings, device: torch.device) -> PlainEvaluation:
     """Time what the official script evaluates after an epoch of PGD training: both sets attacked, a batch of each."""
+    from domcli.trainer.bench import plain
+
     images, labels = (part.to(device) for part in synthetic_images(settings.train.batch_size))
     tested = {"steps": settings.evaluation.steps, "alpha": settings.evaluation.alpha}
 
