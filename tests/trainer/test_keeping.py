@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -168,6 +169,18 @@ def test_counters_and_tensors_are_those_of_the_moment_though_they_are_written_la
     torch.testing.assert_close(load_file(last), expected, rtol=0, atol=0)
     weights = {name: value for name, value in expected.items() if not name.startswith(checkpoint.RESUME)}
     torch.testing.assert_close(load_file(best), weights, rtol=0, atol=0)
+
+
+def test_in_a_file_every_tensor_is_aligned_to_its_type(scene: Scene) -> None:
+    """Some readers map the file and take tensors from it as they lie there."""
+    scene.epoch()
+    scene.written()
+    content = scene.run.checkpoint("last").read_bytes()
+    begin = 8 + int.from_bytes(content[:8], "little")
+    entries = [entry for name, entry in json.loads(content[8:begin]).items() if name != "__metadata__"]
+    sizes = {"F64": 8, "I64": 8, "F32": 4, "BOOL": 1}
+    assert {entry["dtype"] for entry in entries} == set(sizes)
+    assert [(begin + entry["data_offsets"][0]) % sizes[entry["dtype"]] for entry in entries] == [0] * len(entries)
 
 
 def test_a_disk_that_is_too_slow_makes_the_training_wait_and_memory_does_not_grow(
