@@ -27,7 +27,7 @@ from domcli import __version__, devices
 
 BUDGET = 470.0
 MANY_CORES, MUCH_MEMORY = 16, 40e9
-"""Where a machine has so many cores, and its GPU so many bytes, four stages that measure no times run together."""
+"""Where a machine has so many cores, and its GPU so many bytes, five stages that measure no times run together."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -123,7 +123,7 @@ def _together(*, cpu: bool) -> int:
     if cpu:
         return min(2, usable_cores())
     memory = [gpu.memory_total - gpu.memory_used for gpu in devices.gpus()]
-    return 4 if usable_cores() >= MANY_CORES and memory and min(memory) >= MUCH_MEMORY else 1
+    return 5 if usable_cores() >= MANY_CORES and memory and min(memory) >= MUCH_MEMORY else 1
 
 
 def _version(package: str) -> str | None:

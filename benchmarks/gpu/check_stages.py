@@ -18,6 +18,7 @@ STAGES = (
         (),
         "PyTorch and the driver see the same GPU; a first start measures, records and trains",
         "run `nvidia-smi` and `python -m domcli doctor`; nothing else counts before the driver and PyTorch's CUDA fit",
+        alone=True,
     ),
     Stage(
         "tests",
@@ -99,7 +100,7 @@ STAGES = (
     ),
     Stage(
         "shapes",
-        45,
+        90,
         (),
         "convolutions and batch norm of the network alone, by shape",
         "run it alone with --only shapes",

@@ -36,7 +36,7 @@ class Wanted:
 
 
 RUNS = (
-    Wanted("pgd-dom-re", 3, 8, 0.40, 0.22),
+    Wanted("pgd-dom-re", 4, 8, 0.40, 0.22),
     Wanted("fgsm-dom-re", 5, 8, 0.40, 0.22),
     Wanted("natural-dom-re", 6, 8, 0.65, None),
 )

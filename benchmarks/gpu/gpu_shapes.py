@@ -56,19 +56,25 @@ def run(place: Place, report: Report) -> None:
     batch, layers, norms = (2, LAYERS[:1], NORMS[:1]) if place.cpu else (BATCH, LAYERS, NORMS)
     convolutions: dict[str, dict[str, float]] = {}
     for deterministic, benchmark in MANNERS:
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = deterministic, benchmark
+        _compute(deterministic, benchmark)
         for layer in layers:
             manner = f"{'deterministic' if deterministic else 'free'}, {'benchmark' if benchmark else 'heuristics'}"
             found = _convolution(layer, batch, device)
             convolutions[f"{layer}, {manner}"] = found
             report.keep("convolutions", convolutions)
             print(f"{layer!s:18} {manner:26}", *(f"{name} {us:7.1f} us" for name, us in found.items()), flush=True)
-    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = MANNERS[0]
+    _compute(*MANNERS[0])
     batch_norms = {f"{channels} {size}": _batch_norm(channels, size, batch, device) for channels, size in norms}
     report.keep("batch_norms", batch_norms)
     for name, found in batch_norms.items():
         print(f"batch norm {name:8}", *(f"{part} {us:7.1f} us" for part, us in found.items()), flush=True)
     report.line(f"{len(convolutions)} convolutions and {len(batch_norms)} batch norms timed, see results.json")
+
+
+def _compute(deterministic: bool, benchmark: bool) -> None:
+    """Have PyTorch choose among algorithms so; its own mode would else ask for deterministic ones as well."""
+    torch.set_deterministic_debug_mode("warn" if deterministic else "default")
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = deterministic, benchmark
 
 
 def _convolution(layer: Layer, batch: int, device: torch.device) -> dict[str, float]:
