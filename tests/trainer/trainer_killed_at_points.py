@@ -18,11 +18,18 @@ from typing import Any
 import tiny
 import torch
 
+from domcli.events import EpochEnd
 from domcli.rundir import RunDirectory
 from domcli.stream import EventWriter
-from domcli.trainer import checkpoint
+from domcli.trainer import checkpoint, loop
 
 KILLED = 99
+ACCURACIES = (0.2, 0.1, 0.4, 0.3, 0.5)
+
+
+def chosen_accuracy(end: EpochEnd) -> float:
+    """Return what `best` is chosen on, the same with every version of PyTorch: the first, third and fifth are best."""
+    return ACCURACIES[end.epoch - 1]
 
 
 class Killer:
@@ -69,6 +76,7 @@ class Killer:
 
 def train(run: RunDirectory) -> None:
     label, number, stage = run.name.split("-")
+    loop.headline_accuracy = chosen_accuracy
     Killer(label, int(number), stage).install()
     tiny.train_here(run)
 
