@@ -6,6 +6,7 @@ Found: `same_bits` by case; `resumed` by preset, with the epoch and step of the 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -37,11 +38,16 @@ LR = 0.05
 
 
 class StopsAfter(StopFlag):
-    """Asks to stop when it has been looked at so many times: at the start, at every step and every batch of a test."""
+    """Asks to stop when it has been looked at so many times: at every step, and at every batch of a test."""
 
     def __init__(self, looks: int) -> None:
         super().__init__()
         self._left = looks
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Let nothing before the first step count."""
+        yield
 
     def check(self) -> None:
         """Raise StopRequested when it is time (see StopFlag)."""
@@ -107,7 +113,7 @@ def _looks(place: Place, settings: Settings) -> int:
     steps = -(-(settings.data.train_images or 0) // settings.train.batch_size)
     batches = -(-(settings.data.test_images or 0) // BATCH[device_of(place).type])
     before = int(settings.train.epochs * settings.dom.warmup)
-    return 1 + before * (steps + batches) + steps // 2 + 1
+    return before * (steps + batches) + steps // 2 + 1
 
 
 def _new_run(place: Place, settings: Settings, name: str) -> RunDirectory:
