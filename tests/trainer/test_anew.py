@@ -83,7 +83,9 @@ def test_locks_stay_held_and_a_request_to_stop_is_heeded_by_the_new_trainer(tmp_
 def test_a_recording_that_really_breaks_off(tmp_path: Path) -> None:
     run = tiny.make_run(tmp_path, "pgd-dom-re")
     assert start(run, tmp_path / "none", device="cuda").wait(timeout=240) == 0, run.log.read_text()
-    assert isinstance(tiny.events(run)[-1], Finished)
-    assert len(tiny.of_kind(tiny.events(run), Started)) == 2
-    assert "capturing" in run.read_environment()["no_graphs"]
-    assert run.read_environment()["steps"] == "one operation at a time"
+    events, environment, log = tiny.events(run), run.read_environment(), run.log.read_text()
+    assert isinstance(events[-1], Finished), log
+    assert "captur" in environment["no_graphs"], log
+    assert environment["steps"] == "one operation at a time", log
+    assert "the trainer starts anew, without graphs" in log
+    assert len(tiny.of_kind(events, Started)) == 2, log

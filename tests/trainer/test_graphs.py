@@ -83,7 +83,7 @@ def test_compiled_steps_have_the_losses_of_plain_ones(preset: str) -> None:
     # Losses alone: rounding may decide what a pattern is taken for. With PGD the signs of gradients near zero, too.
     expected, found = expected[:, LOSSES], found[:, LOSSES]
     torch.testing.assert_close(found[0], expected[0], rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(found[:10], expected[:10], rtol=5e-3, atol=5e-3)
+    torch.testing.assert_close(found[:10], expected[:10], rtol=2e-2, atol=2e-2)
     torch.testing.assert_close(found, expected, rtol=0.1, atol=0.1)
 
 

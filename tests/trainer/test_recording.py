@@ -23,15 +23,30 @@ FORBIDDEN = "CUDA error: operation not permitted when stream is capturing"
 class Graph:
     """A graph that has been recorded, as soon as it has a pool."""
 
+    driver: Driver
+
     def __init__(self) -> None:
         self.handle: Any = None
-        self.replayed = 0
+
+    def capture_begin(self, pool: Any, capture_error_mode: str) -> None:
+        driver = self.driver
+        if pool in driver.used and not any(one.handle == pool for one in driver.graphs):
+            raise RuntimeError("it->second->use_count > 0 INTERNAL ASSERT FAILED")
+        driver.capturing, self.wanted = True, pool
+        driver.begun.append((pool, driver.stream))
+        driver.used.add(pool)
+
+    def capture_end(self) -> None:
+        if self.driver.broken:
+            raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+        self.driver.capturing, self.handle = False, self.wanted
+        self.driver.graphs.add(self)
 
     def pool(self) -> Any:
         return self.handle
 
     def replay(self) -> None:
-        self.replayed += 1
+        """Nothing: the outputs of the recording stay as they are."""
 
 
 class Driver:
@@ -69,25 +84,6 @@ class Driver:
         finally:
             self.stream = before
 
-    @contextmanager
-    def graph(self, graph: Graph, pool: Any, stream: str, capture_error_mode: str) -> Iterator[None]:
-        if pool in self.used and not any(one.handle == pool for one in self.graphs):
-            raise RuntimeError("it->second->use_count > 0 INTERNAL ASSERT FAILED")
-        before, self.stream, self.capturing = self.stream, stream, True
-        self.begun.append((pool, stream))
-        self.used.add(pool)
-        try:
-            yield
-        except BaseException:
-            if self.broken:
-                raise RuntimeError("CUDA error: operation failed due to a previous error during capture") from None
-            raise
-        finally:
-            if not self.broken:
-                self.stream, self.capturing = before, False
-        graph.handle = pool
-        self.graphs.add(graph)
-
 
 class Stream(str):
     def wait_stream(self, other: object) -> None:
@@ -99,13 +95,13 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
     found = Driver()
     found.stream = found.default = Stream("default stream")
     for name, value in {
-        "CUDAGraph": Graph,
+        "CUDAGraph": type("GraphHere", (Graph,), {"driver": found}),
         "Stream": lambda: Stream(found.new_stream()),
         "current_stream": lambda: found.stream,
         "stream": found.on,
-        "graph": found.graph,
         "graph_pool_handle": found.new_pool,
-        "synchronize": lambda: found.put_back.append("waited"),
+        "synchronize": lambda: None,
+        "empty_cache": lambda: None,
         "get_rng_state": lambda: torch.zeros(1),
         "set_rng_state": lambda state: found.put_back.append("random state"),
     }.items():
@@ -158,6 +154,12 @@ def test_a_recording_that_breaks_off_says_why_and_touches_nothing_more(driver: D
     assert driver.put_back == []  # the device would refuse it, and hide what went wrong
 
 
+def test_memory_that_is_refused_leaves_a_process_that_cannot_go_on(driver: Driver) -> None:
+    driver.used.add((0, 1))  # the next pool, as if its graphs were gone
+    with pytest.raises(BrokenRecording, match="INTERNAL ASSERT"):
+        graphs.record(doubled, [torch.ones(1)], [])
+
+
 def test_too_little_memory_ends_a_recording_properly(driver: Driver) -> None:
     calls = []
 
@@ -172,7 +174,7 @@ def test_too_little_memory_ends_a_recording_properly(driver: Driver) -> None:
     with pytest.raises(torch.OutOfMemoryError):
         graphs.record(lambda value: greedy(changed), [torch.ones(1)], [changed])
     assert calls == [False] * graphs.WARM_UPS + [True]
-    assert driver.put_back == ["waited", "random state"]
+    assert driver.put_back == ["random state"]
     assert changed == 0
     assert driver.stream == driver.default
     assert graphs.record(doubled, [torch.ones(1)], [])

@@ -51,23 +51,30 @@ def record(function: Function, inputs: Sequence[Tensor], changed: Sequence[Tenso
 
 @contextmanager
 def _recording(graph: Any, stream: Any) -> Iterator[None]:
-    """Record what is done within. Raises BrokenRecording, with the first of several errors, where it has broken off.
+    """Record what is done within. Raises BrokenRecording, for the first of several errors, where it has broken off.
 
-    CUDA gives up a recording at the first operation that it forbids, a wait for the device for instance. PyTorch then
-    leaves the stream, the allocator and the random generator as they are within a recording, and offers no way back.
-    An error that CUDA knows nothing of, such as too little memory, ends the recording properly.
+    CUDA gives up a recording at the first operation that it forbids, a wait for the device for instance. Beginning or
+    ending it then fails, and PyTorch leaves the allocator and the random generator as they are within a recording, and
+    offers no way back. An error that CUDA knows nothing of, such as too little memory, ends a recording properly.
     """
-    before = torch.cuda.current_stream()
-    try:
-        with torch.cuda.graph(graph, pool=_pool(), stream=stream, capture_error_mode="thread_local"):
-            yield
-    except RuntimeError as error:
-        if torch.cuda.current_stream() == before:
-            raise
-        first: BaseException = error
-        while isinstance(first.__context__, RuntimeError):  # what came after it hides what went wrong
-            first = first.__context__
-        raise BrokenRecording(str(first).strip().split("\n")[0] or type(first).__name__) from error
+    torch.cuda.synchronize()
+    torch.cuda.empty_cache()  # what lies idle is of no use to the graphs, whose memory is apart
+    first: BaseException | None = None
+    with torch.cuda.stream(stream):
+        try:
+            graph.capture_begin(pool=_pool(), capture_error_mode="thread_local")
+            try:
+                yield
+            except BaseException as error:
+                first = error
+                raise
+            finally:
+                graph.capture_end()
+        except RuntimeError as error:
+            if error is first:
+                raise
+            told = error if first is None else first
+            raise BrokenRecording(str(told).strip().split("\n")[0] or type(told).__name__) from error
 
 
 @cache
