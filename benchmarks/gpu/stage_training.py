@@ -112,6 +112,7 @@ def steps_of(place: Place, count: int) -> int:
 def forget_peak(device: torch.device) -> None:
     """Have peak memory count from now on."""
     if device.type == "cuda":
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # before it there is nothing that could be reset
         gc.collect()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)

@@ -2,7 +2,8 @@
 
     python trainer_with_broken_recording.py READY RUN_DIRECTORY ...
 
-If READY is the name of a pipe, the trainer waits for a reader there before the recording breaks off.
+If READY is the name of a pipe, the trainer waits for a reader there before the recording breaks off. With "refused" it
+does not break off: PyTorch refuses by itself what CUDA would forbid.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def breaking(training: Any) -> Any:
         def work(*values: Any) -> Any:
             found = function(*values)
             if training.device.type == "cuda":
-                training.meter.sums.tolist()  # makes the host wait, which no recording survives
+                sums = training.meter.sums
+                # The first is refused before CUDA hears of it; the second makes the host wait, and breaks it off.
+                sums.tolist() if ready.name == "refused" else sums.sum().item()
                 return found
             wait_for_reader()
             raise BrokenRecording(WHY)
