@@ -139,6 +139,16 @@ def test_batch_norm_sees_each_natural_batch_once() -> None:
     torch.testing.assert_close(layer.get_buffer("running_mean"), 0.1 * means.detach())
 
 
+@pytest.mark.parametrize("preset", ["pgd-dom-re", "natural-dom-augmix"])
+def test_nothing_is_counted_in_a_pass(preset: str) -> None:
+    watched = Watched(preset)
+    watched.step(dom_active=True, threshold=2.3)
+    buffers = watched.training.classifier.network.named_buffers()
+    counters = [buffer for name, buffer in buffers if name.endswith("num_batches_tracked")]
+    assert len(counters) == 17
+    assert all(int(counter) == 0 for counter in counters)
+
+
 def test_a_networks_state_tells_how_many_batches_it_was_trained_on() -> None:
     training = tiny.training("natural-dom-re")
     training.epoch, training.step = 2, 1  # 70 images in batches of 32 are three steps an epoch
