@@ -150,6 +150,8 @@ def closing_lines(run: Run) -> list[str]:
     rows.append(("run directory", shown_path(directory.path)))
     if state.checkpoints:
         rows.append(("checkpoints", f"{shown_path(directory.checkpoints)} ({_checkpoint_names(state)})"))
+    if (again := _done_again(run)) is not None:
+        rows.append(("resume", again))
     rows.append(("log", shown_path(directory.log)))
     rows += [("next", command) for command in next_commands(run)]
     width = max(len(label) for label, _ in rows)
@@ -168,6 +170,17 @@ def next_commands(run: Run) -> list[str]:
     if run.status in ("starting", "running"):
         return [f"{domcli} logs -f {name}", f"{domcli} stop {name}"]
     return [f"{domcli} resume {name}", f"{domcli} logs {name}"]
+
+
+def _done_again(run: Run) -> str | None:
+    """Return which epochs of a run that broke off are done again, where its last checkpoint is behind them."""
+    kept = [saved.epoch for saved in run.state.checkpoints if saved.label == "last"]
+    epoch, done = kept[-1] if kept else 0, run.state.epochs_done
+    if run.status not in ("failed", "lost") or epoch >= done:
+        return None
+    again = f"epoch {done} is" if epoch == done - 1 else f"epochs {epoch + 1} to {done} are"
+    where = f"goes on after epoch {epoch}, its last checkpoint" if epoch else "begins anew, for no checkpoint was kept"
+    return f"{where}: {again} done again, with the same numbers"
 
 
 def _queue_rows(run: Run) -> list[tuple[str, str]]:

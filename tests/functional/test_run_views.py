@@ -15,7 +15,7 @@ from made_runs import another_machines_ticket, make
 from domcli import rundir
 from domcli.cli.plain import PlainView
 from domcli.devices import Device
-from domcli.events import Finished, encode
+from domcli.events import CheckpointSaved, Finished, encode
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
 from domcli.settings import Settings
@@ -105,6 +105,29 @@ def test_damaged_runs_are_rows_with_their_problem(cli, finished, queued):
     table = cli("runs")
     assert table.returncode == 0
     assert "not an event" in " ".join(table.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("state", "kept", "told"),
+    [
+        ("lost", 1, "goes on after epoch 1, its last checkpoint: epochs 2 to 3 are done again, with the same numbers"),
+        ("failed", 2, "goes on after epoch 2, its last checkpoint: epoch 3 is done again, with the same numbers"),
+        ("lost", 0, "begins anew, for no checkpoint was kept: epochs 1 to 3 are done again, with the same numbers"),
+        ("lost", 3, None),
+        ("stopped", 1, None),
+    ],
+)
+def test_show_says_which_epochs_are_done_again(cli, tmp_path: Path, state: str, kept: int, told: str | None) -> None:
+    run = make("broken-off", state, epochs=3, runs_dir=tmp_path / "runs")
+    lines = run.events.read_bytes().splitlines(keepends=True)
+    if kept:
+        saved = CheckpointSaved(label="last", path="checkpoints/last.safetensors", epoch=kept, time=1.0)
+        lines.insert(kept + 1, encode(saved))  # after the start and so many epochs
+    run.events.write_bytes(b"".join(lines))
+    shown = cli("show", "broken-off").stdout
+    assert ("done again" in shown) == (told is not None), shown
+    if told is not None:
+        assert re.search(rf"resume +{re.escape(told)}", shown), shown
 
 
 @pytest.mark.usefixtures("finished")
