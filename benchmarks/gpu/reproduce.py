@@ -2,27 +2,34 @@
 
 Runs are queued by `domcli run` and `domcli resume`, and stopped by `domcli stop` when the budget is over; called again,
 the program goes on with what is missing. Exit codes: 0 all that was asked for is finished, 1 a run failed, 2 bad usage
-or settings, 3 the budget is over (or it was asked to stop by a signal) and something is missing.
+or settings, or a folder that cannot be written, 3 the budget is over, or SIGTERM came, and something is missing, 130
+Ctrl-C.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 from images import unpack
-from reproduce_plan import ROWS, Wanted
-from reproduce_session import CHECKOUT, Frame, Session
+from reproduce_plan import ROWS, START_SECONDS, Wanted
+from reproduce_session import CHECKOUT, CLOSING_SECONDS, INTERRUPTED, MISSING, Frame, Session
 
 from domcli import launch, presets
 from domcli.cli.plan import parse_seeds
-from domcli.errors import DeviceError, DomcliError, SettingsError
+from domcli.errors import DeviceError, DomcliError, SettingsError, StorageError
+
+LEAST_BUDGET = CLOSING_SECONDS + START_SECONDS
+"""Seconds; with no more than these nothing is ever trained."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,19 +39,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")]))
     if options.cpu:
         os.environ["DOMCLI_PLAIN"] = "1"
+    signal.signal(signal.SIGTERM, _leave)
     try:
         wanted = Wanted(
             rows=_rows(options.rows),
             seeds=tuple(parse_seeds(options.seeds)),
             root=str(options.data or "data"),
-            jpeg=options.cpu or options.images is not None,
+            jpeg=options.images is not None,
             shorten=options.shorten,
             cpu=options.cpu,
         )
         jobs = _jobs(options.together, wanted)
-        for folder in (options.runs, options.output):
-            folder.mkdir(parents=True, exist_ok=True)
-        if wanted.jpeg:
+        for folder in (options.output, options.runs, options.runs.parent):
+            _make_writable(folder)
+        if wanted.unpacked:
             wanted = _with_images(wanted, options)
         frame = Frame(options.began, options.budget, options.runs, options.output)
         session = Session(frame, wanted, jobs)
@@ -55,8 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
-        print(f"error: cannot write {error.filename}: {error.strerror}", file=sys.stderr)
-        return 1
+        print(f"error: cannot write {error.filename or options.output}: {error.strerror}", file=sys.stderr)
+        return StorageError.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -68,7 +78,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
                         "--images (default: data beside the runs)")  # fmt: skip
     parser.add_argument("--rows", default=",".join(ROWS), help="which rows (default: %(default)s)")
     parser.add_argument("--seeds", default="0", help="such as 0,1,2 (default: 0)")
-    parser.add_argument("--budget", type=float, default=540.0, metavar="SECONDS", help="(default: 540)")
+    parser.add_argument("--budget", type=float, default=540.0, metavar="SECONDS", help="(default: 540); more than "
+                        f"{LEAST_BUDGET:.0f}: {CLOSING_SECONDS:.0f} are kept for closing, and a start takes about "
+                        f"{START_SECONDS:.0f}")  # fmt: skip
     parser.add_argument("--shorten", type=int, metavar="F", help="divide the epochs of every row by F, of PGD, too "
                         "(default: PGD by 8, the others not at all)")  # fmt: skip
     parser.add_argument("--together", default=launch.AUTO, metavar="N|auto", help="how many runs share a GPU; auto: "
@@ -77,8 +89,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments, argparse.Namespace(began=time.monotonic()))
     if options.shorten is not None and (options.shorten < 1 or options.cpu):
         parser.error("--shorten is a whole number, 1 or more, and does not go with --cpu")
-    if options.budget < 0:
-        parser.error("--budget is a number of seconds, 0 or more")
+    if not LEAST_BUDGET < options.budget < math.inf:
+        parser.error(f"--budget must be a number of seconds, more than {LEAST_BUDGET:.0f}: {CLOSING_SECONDS:.0f} are "
+                     f"kept for closing, and a start takes about {START_SECONDS:.0f}")  # fmt: skip
     if options.images is not None and not options.images.is_file():
         parser.error(f"--images {options.images}: there is no such archive")
     if options.data is not None and (options.images is not None or options.cpu):
@@ -87,6 +100,21 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options.runs = (options.runs or options.output / "runs").absolute()
     options.data = options.data and options.data.absolute()
     return options
+
+
+def _leave(_number: int, _frame: object) -> NoReturn:
+    """Take SIGTERM for the end of the budget while there is no trainer to be stopped yet."""
+    sys.exit(MISSING)
+
+
+def _make_writable(folder: Path) -> None:
+    """Make a folder, unless it is there. Raises StorageError if nothing can be written there: before any training."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StorageError(f"cannot write {folder}: {error.strerror}") from error
 
 
 def _rows(text: str) -> tuple[str, ...]:

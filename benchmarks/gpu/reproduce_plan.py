@@ -14,6 +14,7 @@ from domcli import presets
 from domcli.compare.groups import shown_value
 from domcli.compare.records import flatten
 from domcli.errors import SettingsError
+from domcli.events import Started, Stopped
 from domcli.launch.estimate import duration_of_all
 from domcli.runs import Run
 from domcli.runstate import RunState, Status
@@ -53,7 +54,7 @@ ACTIONS: Mapping[Status, Action] = {
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked for. `root` is the value of data.root; `jpeg` if images from an archive lie there."""
+    """What is asked for. `root` is the value of data.root; `jpeg` if the images of a given archive lie there."""
 
     rows: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -61,6 +62,11 @@ class Wanted:
     jpeg: bool = False
     shorten: int | None = None
     cpu: bool = False
+
+    @property
+    def unpacked(self) -> bool:
+        """Tell whether the images are a folder unpacked from an archive, a given one or that of made-up images."""
+        return self.jpeg or self.cpu
 
     def factor(self, row: str) -> int:
         """Return by what the epochs of a row are divided."""
@@ -146,7 +152,7 @@ def _task(row: str, method: str, seed: int, wanted: Wanted) -> Task:
     # Checkpoints by epoch change no result, and take 45 MB each.
     changes: dict[str, object] = {"train.epochs": epochs, "train.seed": seed, "checkpoint.every": 0}
     changes["data.root"] = wanted.root
-    changes |= {"data.dataset": "imagefolder"} if wanted.jpeg else {}
+    changes |= {"data.dataset": "imagefolder"} if wanted.unpacked else {}
     changes |= TINY if wanted.cpu else {}
     marks = ["jpeg"] * wanted.jpeg + ["cpu"] * wanted.cpu + [f"short{factor}"] * (factor > 1)
     settings = presets.resolve(f"{row}-{method}", [f"{key}={json.dumps(value)}" for key, value in changes.items()])
@@ -162,13 +168,33 @@ def _seconds_left(task: Task, others: Sequence[Task], runs: Mapping[str, Run]) -
     own = run.state.remaining_seconds() if run is not None else None
     if own is not None:
         return own + start
+    pace = epoch_seconds(task, others, runs)
+    return None if pace is None else pace * task.epochs + start
+
+
+def epoch_seconds(task: Task, others: Sequence[Task], runs: Mapping[str, Run]) -> float | None:
+    """Return how long an epoch with its test takes, by the timed run most like it; None if none has been timed."""
     timed = [other for other in others if other.name in runs and runs[other.name].state.epochs]
     if not timed:
         return None
     like = min(timed, key=lambda other: (other.row != task.row, other.method != task.method))
     state = runs[like.name].state
-    pace = state.seconds / state.epochs_done * _work(task.settings, state) / _work(like.settings, state)
-    return pace * task.epochs + start
+    return state.seconds / state.epochs_done * _work(task.settings, state) / _work(like.settings, state)
+
+
+def start_seconds(runs: Mapping[str, Run]) -> float | None:
+    """Return how long the slowest start of a trainer has taken, None if none has got through it."""
+    begun = [(run.process, run.started) for run in runs.values()]
+    return max((started.time - trainer.launched for trainer, started in begun if trainer and started), default=None)
+
+
+def position(run: Run | None) -> tuple[int, int]:
+    """Return how many epochs of a run, and steps of the next, are saved, as far as its events say."""
+    if run is None:
+        return 0, 0
+    state = run.state
+    said = [one for one in (state.started, state.closing) if isinstance(one, (Started, Stopped))]
+    return max([(state.epochs_done, 0), *((one.epoch, one.step) for one in said)])
 
 
 def _work(settings: Settings, like: RunState) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from reproduce_plan import SHORTENED, Task, Wanted
@@ -18,6 +20,7 @@ Comparison = Mapping[str, Any]
 """What `domcli compare-runs --paper --json` says."""
 
 MEASURES = {"pgd_accuracy": "PGD", "one_step_accuracy": "one-step", "natural_accuracy": "natural"}
+TRY = "A try of the program at a tiny size: its numbers mean nothing."
 JPEG = "Images: JPEG-compressed, from an archive, which costs a little accuracy: no run on them is the paper's."
 
 
@@ -51,16 +54,16 @@ def summary(
     """Yield the lines of the summary: what was asked for, each run, and how the finished ones stand to the paper."""
     yield f"Rows of the paper's tables: {', '.join(_row(row, tasks, wanted) for row in wanted.rows)}"
     yield f"{'seed' if len(wanted.seeds) == 1 else 'seeds'} {', '.join(map(str, wanted.seeds))}; {_device(runs)}"
-    if wanted.jpeg and not wanted.cpu:
-        yield JPEG
     if wanted.cpu:
-        yield "A try of the program at a tiny size, on images made of noise: its numbers mean nothing."
+        yield TRY
+    elif wanted.jpeg:
+        yield JPEG
     yield ""
     width = max(len(task.name) for task in tasks)
     for task in tasks:
         yield from _of_run(task, runs.get(task.name), width)
     yield ""
-    yield from _beside_paper(comparison)
+    yield from _beside_paper(comparison, wanted.cpu)
 
 
 def _row(row: str, tasks: Sequence[Task], wanted: Wanted) -> str:
@@ -78,7 +81,8 @@ def _device(runs: Mapping[str, Run]) -> str:
 
 
 def _of_run(task: Task, run: Run | None, width: int) -> Iterator[str]:
-    if run is None:
+    # A run that was stopped in the queue, or while its trainer started, has a directory, but nothing else either.
+    if run is None or (run.status == "stopped" and run.state.started is None):
         yield f"{task.name:{width}}  not begun, 0 of {task.epochs} epochs"
         return
     state = run.state
@@ -106,7 +110,7 @@ def _at(label: str, end: EpochEnd | None, value: float | None) -> str:
 
 
 def _difference(best: float | None, last: float | None) -> str:
-    return "" if best is None or last is None else f"   difference {100 * (best - last):+.2f}"
+    return "" if best is None or last is None else f"   difference {100 * (best - last):+.2f} points"
 
 
 def _patterns(run: Run) -> Iterator[str]:
@@ -120,27 +124,42 @@ def _patterns(run: Run) -> Iterator[str]:
     yield parts + (f"; {count(found.removed)} removed in the last epoch" if found.removed else "")
 
 
-def _beside_paper(comparison: Comparison | None) -> Iterator[str]:
+def _beside_paper(comparison: Comparison | None, cpu: bool) -> Iterator[str]:
     matches = comparison["paper"] if comparison else []
     counted = {group["name"]: group["n"] for group in comparison["groups"] if group["n"]} if comparison else {}
     matches = [match for match in matches if match["group"] in counted]
     if not matches:
         yield "No run is finished: nothing can be held against the paper yet."
         return
-    yield "Beside the paper, test accuracy in % (published: mean ± deviation over 3 seeds; more in comparison.md):"
-    for match in matches:
-        yield from _match(match, counted[match["group"]])
-    yield from _gains(matches)
+    if not cpu:
+        yield (
+            "Beside the paper, test accuracy in %, gaps in points (published: mean ± deviation over 3 seeds; more in "
+            "comparison.md):"
+        )
+        # What is the same for baseline and DOM_RE of a row is said once.
+        for _, alike in groupby(matches, key=lambda match: (_row_of(match), match["deviations"])):
+            yield from _matches(list(alike), counted)
+        yield from _gains(matches)
     yield _verdict(matches)
 
 
+def _row_of(match: Mapping[str, Any]) -> str:
+    return str(match["preset"]).partition("-")[0]
+
+
+def _matches(alike: Sequence[Mapping[str, Any]], seeds: Mapping[str, int]) -> Iterator[str]:
+    """Yield what stands beside the paper of groups that differ from it in the same settings, or in none."""
+    if deviations := alike[0]["deviations"]:
+        differ = "; ".join(f"{one['key']} is {one['group']}, not {one['paper']}" for one in deviations)
+        yield f"{', '.join(match['group'] for match in alike)}: NOT the paper's settings: {differ}"
+    for match in alike:
+        yield from _match(match, seeds[match["group"]])
+
+
 def _match(match: Mapping[str, Any], seeds: int) -> Iterator[str]:
+    relation = "the settings of" if match["reproduces"] else "nearest is"
     where = f"{match['preset']} of {match['table']}"
-    if match["reproduces"]:
-        yield f"{match['group']}: the settings of {where}, {seeds} seed{'' if seeds == 1 else 's'}"
-    else:
-        differ = "; ".join(f"{one['key']} is {one['group']}, not {one['paper']}" for one in match["deviations"])
-        yield f"{match['group']}: NOT the paper's settings; of the nearest, {where}, it differs in: {differ}"
+    yield f"{match['group']}: {relation} {where}, {seeds} seed{'' if seeds == 1 else 's'}"
     for row in match["results"]:
         own, published = row["own"]["mean"], row["published"]
         gap = f"gap {row['gap']:+6.2f}   {row['verdict']}"
@@ -160,7 +179,10 @@ def _gains(matches: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             continue
         own = row["own"]["mean"] - baseline["own"]["mean"]
         published = row["published"]["mean"] - baseline["published"]["mean"]
-        yield f"DOM_RE minus baseline, {row_name}, {metric} {point}: own {own:+.2f}, published {published:+.2f}"
+        yield (
+            f"DOM_RE minus baseline, in points, {row_name}, {metric} {point}: own {own:+.2f}, "
+            f"published {published:+.2f}"
+        )
 
 
 def _verdict(matches: Sequence[Mapping[str, Any]]) -> str:
@@ -178,16 +200,40 @@ def _verdict(matches: Sequence[Mapping[str, Any]]) -> str:
 
 def progress(tasks: Sequence[Task], runs: Mapping[str, Run], spent: float, budget: float, left: float | None) -> str:
     """Return one line: time, what trains now with its pace and accuracy, and how long all that is asked for takes."""
-    at_work = [_at_work(task, runs[task.name]) for task in tasks if task.name in runs]
-    now = "; ".join(line for line in at_work if line) or "nothing trains at the moment"
+    clock = f"[{spent:4.0f} s of {budget:.0f}]"
     done = sum(run.status == "finished" for run in runs.values())
-    rest = "ETA later" if left is None else f"all asked for in about {left:,.0f} s more"
-    return f"[{spent:4.0f} s of {budget:.0f}] {now}; {done} of {len(tasks)} finished, {rest}"
+    if done == len(tasks):
+        return f"{clock} all finished"
+    at_work = [_at_work(task, runs[task.name]) for task in tasks if task.name in runs]
+    now = "; ".join(line for line in at_work if line) or _waiting(tasks, runs)
+    rest = "ETA after the first epoch" if left is None else f"all asked for in about {left:,.0f} s more"
+    return f"{clock} {now}; {done} of {len(tasks)} finished, {rest}"
+
+
+def too_small(budget: float, ahead: float, start: float | None, epoch: float | None, closing: float) -> str:
+    """Return that the budget is too small for any progress, and which would help; all times in seconds.
+
+    `ahead` is what was spent before the first run was queued, `start` and `epoch` are None if not known.
+    """
+    known = None if start is None or epoch is None else ahead + start + epoch + closing
+    least = f"more than {max(0.0, budget - closing - ahead):.0f} s" if start is None else f"{start:.0f} s"
+    timed = "how long an epoch takes is not known yet" if epoch is None else f"an epoch {epoch:.1f} s"
+    # Rounded up to tens; what is known may be too little, as where others use the device.
+    helps = 10 * math.ceil(known / 10) if known and known > budget else 2 * math.ceil(budget)
+    return f"The budget is too small to make progress: a start takes {least} here, {timed}; try --budget {helps}."
+
+
+def _waiting(tasks: Sequence[Task], runs: Mapping[str, Run]) -> str:
+    """Return what is the case while nothing trains."""
+    queued = [task.name for task in tasks if task.name in runs and runs[task.name].status == "queued"]
+    if queued:
+        return f"{queued[0]} is next in the queue"
+    return "nothing trains or waits"
 
 
 def _at_work(task: Task, run: Run) -> str:
     if run.status == "starting":
-        return f"{task.name} starts"
+        return f"starting {task.name}"
     if run.status != "running":
         return ""
     state = run.state

@@ -14,7 +14,18 @@ from pathlib import Path
 from typing import TextIO
 
 import reproduce_report as report
-from reproduce_plan import Action, Task, Wanted, action, refuse_others, seconds_left, tasks
+from reproduce_plan import (
+    Action,
+    Task,
+    Wanted,
+    action,
+    epoch_seconds,
+    position,
+    refuse_others,
+    seconds_left,
+    start_seconds,
+    tasks,
+)
 
 from domcli import launch
 from domcli.errors import ProcessError
@@ -23,7 +34,7 @@ from domcli.runs import Run, RunReader
 from domcli.runstate import Status
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-DONE, FAILED, MISSING = 0, 1, 3
+DONE, FAILED, MISSING, INTERRUPTED = 0, 1, 3, 130
 CLOSING_SECONDS = 15.0
 """What is kept of the budget for stopping, comparing and the summary."""
 STOP_SECONDS = 30.0
@@ -55,7 +66,10 @@ class Session:
         self._readers: dict[str, RunReader] = {}
         self._problems: list[str] = []
         self._killed: list[str] = []
-        self._asked_to_stop = False
+        self._signal: int | None = None
+        self._before: dict[str, tuple[int, int]] = {}
+        self._first_queued: float | None = None
+        """What had been spent when the first run of this call was queued."""
         self._compared: dict[str, Status] = {}
         self._comparison: report.Comparison | None = None
 
@@ -67,6 +81,7 @@ class Session:
                 refuse_others(task, directory.read_settings(), str(self._runs_dir))
                 self._readers[task.name] = RunReader(directory)
         before = self._read()
+        self._before = {name: position(run) for name, run in before.items()}
         actions = {task.name: action(before.get(task.name)) for task in self._tasks}
         self._tell_plan(actions)
         try:
@@ -84,15 +99,15 @@ class Session:
         _say(f"at a time: {', '.join(f'{row} {count}' for row, count in self._jobs.items())}")
 
     def ask_to_stop(self, number: int, _frame: object) -> None:
-        """Take a signal for the end of the budget."""
-        self._asked_to_stop = True
+        """Take a signal for the end of the budget; Ctrl-C has an exit code of its own."""
+        self._signal = number
         _say(f"asked to stop by {signal.Signals(number).name}", sys.stderr)
 
     def _spent(self) -> float:
         return time.monotonic() - self._frame.began
 
     def _over(self) -> bool:
-        return self._asked_to_stop or self._spent() >= self._budget - CLOSING_SECONDS
+        return self._signal is not None or self._spent() >= self._budget - CLOSING_SECONDS
 
     def _read(self) -> dict[str, Run]:
         return {name: reader.read() for name, reader in self._readers.items()}
@@ -109,6 +124,8 @@ class Session:
         if ended.returncode:
             self._problems.append(f"{task.name} could not be queued: {_last_line(ended.stderr)}")
             return
+        if self._first_queued is None:
+            self._first_queued = self._spent()
         self._readers[task.name] = RunReader(RunDirectory(self._runs_dir / task.name))
 
     def _watch(self) -> None:
@@ -152,8 +169,7 @@ class Session:
         return [name for name, run in self._read().items() if run.status in AT_WORK]
 
     def _whole_rows(self, runs: Mapping[str, Run]) -> set[str]:
-        unfinished = {one.row for one in self._tasks if one.name not in runs or runs[one.name].status != "finished"}
-        return set(self._wanted.rows) - unfinished
+        return set(self._wanted.rows) - {task.row for task in self._missing(runs)}
 
     def _left(self, runs: dict[str, Run]) -> float | None:
         return seconds_left(self._tasks, runs, lambda task: self._jobs[task.row])
@@ -163,10 +179,17 @@ class Session:
         runs = self._read()
         lines = self._write(runs)
         _say("\n" + "\n".join(lines))
-        lost = [name for name, run in runs.items() if run.status == "lost" and name not in self._killed]
-        failed = [*self._problems, *lost, *(name for name, run in runs.items() if run.status == "failed")]
-        missing = [task.name for task in self._tasks if task.name not in runs or runs[task.name].status != "finished"]
+        failed, missing = self._failed(runs), self._missing(runs)
+        if missing and self._signal == signal.SIGINT:
+            return INTERRUPTED
         return FAILED if failed else MISSING if missing else DONE
+
+    def _failed(self, runs: Mapping[str, Run]) -> list[str]:
+        lost = [name for name, run in runs.items() if run.status == "lost" and name not in self._killed]
+        return [*self._problems, *lost, *(name for name, run in runs.items() if run.status == "failed")]
+
+    def _missing(self, runs: Mapping[str, Run]) -> list[Task]:
+        return [task for task in self._tasks if task.name not in runs or runs[task.name].status != "finished"]
 
     def _write(self, runs: dict[str, Run]) -> list[str]:
         """Write summary, comparison and results into the folder of the output; return the lines of the summary."""
@@ -207,14 +230,23 @@ class Session:
         return self._comparison
 
     def _end(self, runs: dict[str, Run]) -> str:
-        done = sum(run.status == "finished" for run in runs.values())
-        total = len(self._tasks)
+        missing, total = self._missing(runs), len(self._tasks)
         spent = f"{self._spent():.0f} s of {self._budget:.0f} s used"
-        if done == total:
+        if not missing:
             return f"All {total} runs are finished; {spent}."
         left = self._left(runs)
         more = "how long the others take is not known yet" if left is None else f"about {left:,.0f} s more are needed"
-        return f"{done} of {total} runs are finished, {more}; {spent}. Call it again to go on with what is missing."
+        stand = f"{total - len(missing)} of {total} runs are finished, {more}; {spent}."
+        if self._first_queued is not None and self._in_vain(runs):
+            known = start_seconds(runs), epoch_seconds(missing[0], self._tasks, runs)
+            return f"{stand} {report.too_small(self._budget, self._first_queued, *known, CLOSING_SECONDS)}"
+        return f"{stand} Call it again to go on with what is missing."
+
+    def _in_vain(self, runs: Mapping[str, Run]) -> bool:
+        """Tell whether the budget is over, and this call has brought no run any further."""
+        if self._signal is not None or not self._over() or self._failed(runs):
+            return False
+        return all(position(run) <= self._before.get(name, (0, 0)) for name, run in runs.items())
 
     def _domcli(self, *words: str, timeout: float | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command of domcli beside the runs, out of reach of this terminal's Ctrl-C."""

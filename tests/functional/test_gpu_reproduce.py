@@ -19,7 +19,7 @@ from domcli.rundir import RunDirectory
 from domcli.runs import read_run
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu" / "reproduce.sh"
-NAMES = ["natural-baseline-jpeg-cpu-seed0", "natural-dom-re-jpeg-cpu-seed0"]
+NAMES = ["natural-baseline-cpu-seed0", "natural-dom-re-cpu-seed0"]
 Begin = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -84,11 +84,26 @@ def test_what_is_stopped_is_gone_on_with_and_what_is_finished_left_alone(begin, 
     assert [match["reproduces"] for match in comparison["paper"]] == [False, False]
     assert "# Comparison" in (tmp_path / "reproduction" / "comparison.md").read_text()
     assert "Verdict: none, for no run has the paper's settings" in out
+    assert out.count("its numbers mean nothing") == 1
+    assert "NOT the paper's settings" not in out
+    assert "jpeg" not in out.lower()
     assert out.rstrip().splitlines()[-1].startswith("All 2 runs are finished")
 
     before = {run.name: run.events.read_bytes() for run in (first, second)}
-    done = begin("--budget", "0")
+    done = begin()
     out, err = done.communicate(timeout=60)
     assert done.returncode == 0, err
     assert f"leave: {', '.join(NAMES)}" in out
     assert {run.name: run.events.read_bytes() for run in (first, second)} == before
+
+
+def test_ctrl_c_stops_the_trainers_and_has_its_own_exit_code(begin, tmp_path, until):
+    first = RunDirectory(tmp_path / "reproduction" / "runs" / NAMES[0])
+    called = begin("--together", "1")
+    until(lambda: called.poll() is not None or first.path.exists())
+    called.send_signal(signal.SIGINT)
+    out, err = called.communicate(timeout=300)
+    assert called.returncode == 130, err
+    assert "asked to stop by SIGINT" in err
+    assert "Call it again to go on with what is missing." in out.splitlines()[-1]
+    until(lambda: not supervisors(tmp_path))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,7 +26,8 @@ from domcli.compare import compare, export, select
 from domcli.compare.records import flatten
 from domcli.devices import CPU, Device
 from domcli.errors import DeviceError, SettingsError
-from domcli.events import Failed
+from domcli.events import Failed, Stopped
+from domcli.process import ProcessIdentity
 from domcli.rundir import RunDirectory
 from domcli.runs import Run, read_run
 from domcli.runstate import Status, fold
@@ -150,13 +154,15 @@ def test_a_shortened_row_on_compressed_images_is_never_called_a_reproduction(tmp
     text = said(tmp_path, wanted, runs)
     assert "pgd (SHORTENED to 25 of 200 epochs" in text
     assert report.JPEG in text
-    differs = (
-        "pgd-dom-re of Table 3, it differs in: data.dataset is imagefolder, not cifar10; train.epochs is 25, not 200"
-    )
-    assert f"pgd-dom-re-jpeg-short8: NOT the paper's settings; of the nearest, {differs}" in text
+    groups = ["pgd-baseline-jpeg-short8", "pgd-dom-re-jpeg-short8"]
+    differs = "data.dataset is imagefolder, not cifar10; train.epochs is 25, not 200"
+    assert text.count("NOT the paper's settings") == 1
+    assert f"{', '.join(groups)}: NOT the paper's settings: {differs}" in text.splitlines()
+    assert f"{groups[1]}: nearest is pgd-dom-re of Table 3, 1 seed" in text.splitlines()
     row = "  pgd      last   own  50.00   published  52.52 ± 1.29   gap  -2.52   not the paper's settings"
     assert row in text.splitlines()
-    assert "DOM_RE minus baseline, pgd, pgd last: own +5.00, published +7.36" in text
+    assert "DOM_RE minus baseline, in points, pgd, pgd last: own +5.00, published +7.36" in text
+    assert "difference +0.00 points" in text
     assert text.splitlines()[-1].startswith("Verdict: none, for no run has the paper's settings;")
     assert "high-confidence 250 of 50,000 patterns (loss < 1.5): 10 original, 240 transformed" in text
     for claim in ("within", "above", "below", "reproduces"):
@@ -182,12 +188,44 @@ def test_what_has_not_begun_and_what_failed_is_in_the_summary(tmp_path: Path) ->
     one = task("fgsm")
     text = said(tmp_path, PAPER, [])
     assert "fgsm-dom-re-seed0   " in text
-    assert "not begun, 0 of 100 epochs" in text
+    assert text.count("not begun, 0 of 100 epochs") == 2
     assert "nothing can be held against the paper yet" in text
     failed = run_of(one, "failed", 1)
     failed = Run(failed.directory, fold([Failed(cause="device", reason="the GPU is gone")], failed.state), "failed")
     lines = list(report.summary(PAPER, plan.tasks(PAPER), {one.name: failed}, None))
     assert "  the GPU is gone" in lines
+    # It was stopped in the queue, or while its trainer started.
+    waited = Run(failed.directory, fold([]), "stopped")
+    text = "\n".join(report.summary(PAPER, plan.tasks(PAPER), {one.name: waited}, None))
+    assert "stopped" not in text
+    assert text.count("not begun, 0 of 100 epochs") == 2
+
+
+def test_what_differs_is_said_of_each_run_where_it_is_not_the_same(tmp_path: Path) -> None:
+    wanted = plan.Wanted(rows=("pgd",), seeds=(0,), root="images", jpeg=True)
+    baseline, dom = plan.tasks(wanted)
+    whole = plan.tasks(plan.Wanted(rows=("pgd",), seeds=(0,), root="images", jpeg=True, shorten=1))[1]
+    for one in (baseline, whole):
+        whole_run(tmp_path, one, (0.8, 0.45))
+    comparison = json.loads(export(compare(select(tmp_path, ["*"]), paper=True), "json"))
+    text = "\n".join(report.summary(wanted, [baseline, dom], {}, comparison))
+    both = "data.dataset is imagefolder, not cifar10"
+    assert f"{baseline.preset}: NOT the paper's settings: {both}; train.epochs is 25, not 200\n" in text
+    assert f"{whole.preset}: NOT the paper's settings: {both}\n" in text
+
+
+def test_a_try_on_the_cpu_says_once_that_its_numbers_mean_nothing(tmp_path: Path) -> None:
+    wanted = plan.Wanted(rows=("natural",), seeds=(0,), root="tiny", cpu=True)
+    tasks = plan.tasks(wanted)
+    assert [one.preset for one in tasks] == ["natural-baseline-cpu", "natural-dom-re-cpu"]
+    assert {one.settings.data.dataset for one in tasks} == {"imagefolder"}
+    text = said(tmp_path, wanted, [whole_run(tmp_path, one, (0.5, None)) for one in tasks])
+    assert text.splitlines().count(report.TRY) == 1
+    assert "NOT the paper's settings" not in text
+    assert "jpeg" not in text.lower()
+    assert text.splitlines()[-1].startswith("Verdict: none")
+    given = plan.Wanted(rows=("natural",), seeds=(0,), root="images", cpu=True, jpeg=True)
+    assert plan.tasks(given)[0].preset == "natural-baseline-jpeg-cpu"
 
 
 def test_progress_tells_what_trains_and_how_long_all_takes() -> None:
@@ -198,7 +236,76 @@ def test_progress_tells_what_trains_and_how_long_all_takes() -> None:
         "[  61 s of 540] fgsm-baseline-seed0 10/100 epochs, 25.00 %, ETA 360 s; 0 of 2 finished, "
         "all asked for in about 772 s more"
     )
-    assert report.progress(tasks, {}, 1, 540, None).endswith("0 of 2 finished, ETA later")
+    assert report.progress(tasks, {}, 1, 540, None).endswith("0 of 2 finished, ETA after the first epoch")
+
+
+@pytest.mark.parametrize(
+    ("statuses", "now"),
+    [
+        (("finished", "starting"), "starting fgsm-dom-re-seed0; 1 of 2 finished, all asked for in about 20 s more"),
+        (
+            ("finished", "queued"),
+            "fgsm-dom-re-seed0 is next in the queue; 1 of 2 finished, all asked for in about 20 s",
+        ),
+        (("queued", "queued"), "fgsm-baseline-seed0 is next in the queue; 0 of 2 finished"),
+        (("finished", "failed"), "nothing trains or waits; 1 of 2 finished, all asked for in about 20 s more"),
+        (("finished", "finished"), "all finished"),
+    ],
+)
+def test_progress_tells_what_is_the_case_while_nothing_trains(statuses: tuple[Status, Status], now: str) -> None:
+    tasks = [task("fgsm"), task("fgsm", "dom-re")]
+    runs = {one.name: run_of(one, status, 0) for one, status in zip(tasks, statuses, strict=True)}
+    line = report.progress(tasks, runs, 91, 175, 20.0)
+    assert line.startswith(f"[  91 s of 175] {now}")
+    if now == "all finished":
+        assert line.endswith(now)
+
+
+def stopped_at(one: plan.Task, epochs: int, *, step: int = 0, start: float = 31.0) -> Run:
+    """A run that was stopped after so many epochs and steps; its trainer took so long to start."""
+    run = run_of(one, "stopped", epochs, 13.0)
+    begun = msgspec.structs.replace(run.state.started, time=1000.0 + start)
+    state = replace(run.state, started=begun, closing=Stopped(reason="asked", epoch=epochs, step=step))
+    trainer = ProcessIdentity(host="here", pid=1, start_time=1000.0, cwd="/", launched=1000.0)
+    return replace(run, state=state, process=trainer)
+
+
+def end_of(budget: float, before: Run | None, run: Run, queued: float | None = 2.0) -> str:
+    """Return the last line of a call whose budget is over, which found a run as `before` and left it as `run`."""
+    frame = session.Frame(time.monotonic() - budget, budget, Path("runs"), Path())
+    made = session.Session(frame, plan.Wanted(rows=("fgsm",), seeds=(0,), root="data"), {"fgsm": 1})
+    made._first_queued = queued
+    made._before = {run.directory.name: plan.position(before)} if before else {}
+    return made._end({run.directory.name: run})
+
+
+def test_a_budget_too_small_for_progress_says_which_would_help() -> None:
+    one = task("fgsm")
+    waited = Run(RunDirectory(Path(one.name)), fold([]), "stopped")
+    vain = "The budget is too small to make progress: a start takes"
+    unknown = "how long an epoch takes is not known yet"
+    assert end_of(30, None, waited).endswith(f"{vain} more than 13 s here, {unknown}; try --budget 60.")
+    assert end_of(50, None, stopped_at(one, 0)).endswith(f"{vain} 31 s here, {unknown}; try --budget 100.")
+    timed = stopped_at(one, 2, step=5)
+    assert end_of(50, timed, timed).endswith(f"{vain} 31 s here, an epoch 13.0 s; try --budget 70.")
+    assert end_of(99, timed, timed).endswith("try --budget 198.")
+
+
+def test_a_budget_in_which_something_was_saved_is_not_too_small() -> None:
+    one, again = task("fgsm"), "Call it again to go on with what is missing."
+    assert end_of(50, None, stopped_at(one, 0, step=1)).endswith(again)
+    assert end_of(50, stopped_at(one, 1, step=9), stopped_at(one, 2)).endswith(again)
+    # The images were unpacked, and that is done once.
+    assert end_of(50, None, Run(RunDirectory(Path(one.name)), fold([]), "stopped"), queued=None).endswith(again)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 3)])
+def test_a_signal_ends_the_call_with_its_code(number: int, code: int, tmp_path: Path) -> None:
+    frame = session.Frame(time.monotonic(), 540, tmp_path / "runs", tmp_path)
+    made = session.Session(frame, plan.Wanted(rows=("fgsm",), seeds=(0,), root="data"), {"fgsm": 1})
+    made.ask_to_stop(number, None)
+    assert made.run() == code
+    assert (tmp_path / "summary.txt").read_text().endswith("Call it again to go on with what is missing.\n")
 
 
 def test_a_trainer_that_does_not_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,22 +366,23 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 
 
 def test_with_no_time_nothing_is_begun(
-    call: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    call: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call("--cpu", "--rows", "natural", "--budget", "0") == 3
+    monkeypatch.setattr(session, "CLOSING_SECONDS", 540.0)
+    assert call("--cpu", "--rows", "natural") == 3
     assert list((tmp_path / "reproduction" / "runs").iterdir()) == []
     summary = (tmp_path / "reproduction" / "summary.txt").read_text()
     assert capsys.readouterr().out.endswith(f"\n{summary}")
     assert "0 of 2 runs are finished, how long the others take is not known yet" in summary
     content = json.loads((tmp_path / "reproduction" / "results.json").read_text())
-    assert (content["budget"], content["missing_seconds"], content["together"]) == (0, None, {"natural": 1})
+    assert (content["budget"], content["missing_seconds"], content["together"]) == (540, None, {"natural": 1})
     assert (tmp_path / "reproduction" / "tiny" / "train" / "class0" / "0000.jpg").is_file()
 
 
 def test_a_run_with_other_settings_stops_all_before_anything_is_begun(
     call: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one = plan.tasks(plan.Wanted(rows=("natural",), seeds=(0,), root="tiny", jpeg=True, cpu=True))[1]
+    one = plan.tasks(plan.Wanted(rows=("natural",), seeds=(0,), root="tiny", cpu=True))[1]
     folder = tmp_path / "reproduction" / "runs"
     run = rundir.create(folder, one.name, {**one.settings.to_dict(), "model": {"name": "preactresnet18"}}, {})
     assert call("--cpu", "--rows", "natural") == 2
@@ -291,7 +399,36 @@ def test_the_help_names_every_exit_code(call: Callable[..., int], capsys: pytest
     assert call("--help") == 0
     text = " ".join(capsys.readouterr().out.split())
     assert text.startswith("usage: reproduce.sh")
-    assert "Exit codes: 0 all that was asked for is finished, 1 a run failed, 2 bad usage or settings, 3 the" in text
+    assert "Exit codes: 0 all that was asked for is finished, 1 a run failed, 2 bad usage or settings, or a" in text
+    assert "3 the budget is over, or SIGTERM came, and something is missing, 130 Ctrl-C." in text
+    assert "--budget SECONDS (default: 540); more than 27: 15 are kept for closing, and a start takes about 12" in text
+
+
+def test_an_output_in_which_nothing_can_be_written_is_bad_usage(
+    call: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert call("--cpu", "--output", "file") == 2
+    assert capsys.readouterr().err == f"error: cannot write {tmp_path / 'file'}: File exists\n"
+    assert call("--cpu", "--output", "file/below") == 2
+    assert capsys.readouterr().err == f"error: cannot write {tmp_path / 'file' / 'below'}: Not a directory\n"
+
+    def read_only(dir: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(reproduce.tempfile, "TemporaryFile", read_only)
+    assert call("--cpu", "--output", "there") == 2
+    assert capsys.readouterr().err == f"error: cannot write {tmp_path / 'there'}: Read-only file system\n"
+
+
+def test_a_signal_before_anything_trains_has_the_same_code(
+    call: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handlers: dict[int, Callable[[int, object], object]] = {signal.SIGINT: signal.default_int_handler}
+    monkeypatch.setattr(reproduce.signal, "signal", handlers.__setitem__)
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 3)):
+        monkeypatch.setattr(reproduce, "unpack", lambda *_, number=number: handlers[number](number, None))
+        assert call("--cpu") == code
 
 
 @pytest.mark.parametrize(
@@ -305,7 +442,10 @@ def test_the_help_names_every_exit_code(call: Callable[..., int], capsys: pytest
         (["--shorten", "2", "--cpu"], "--shorten is a whole number, 1 or more, and does not go with --cpu"),
         (["--images", "nowhere.tar"], "--images nowhere.tar: there is no such archive"),
         (["--cpu", "--data", "here"], "--data is for the published images: it goes neither with --images nor with"),
-        (["--budget", "-1"], "--budget is a number of seconds"),
+        *(
+            (["--budget", budget], "--budget must be a number of seconds, more than 27: 15 are kept for closing, and a")
+            for budget in ("-1", "0", "15", "27", "nan", "inf")
+        ),
     ],
 )
 def test_bad_usage_is_one_sentence(
