@@ -299,6 +299,33 @@ def test_a_budget_in_which_something_was_saved_is_not_too_small() -> None:
     assert end_of(50, None, Run(RunDirectory(Path(one.name)), fold([]), "stopped"), queued=None).endswith(again)
 
 
+def test_calls_that_bring_no_run_further_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = plan.Wanted(rows=("natural",), seeds=(0,), root="data")
+    first = plan.tasks(wanted)[0]
+    run = RunDirectory(tmp_path / "runs" / first.name)
+
+    def last_line(step: int) -> str:
+        """Return the last line of a call that is over once a run is queued, which stops at a step of epoch 1."""
+
+        def domcli(*words: str, timeout: float | None = None) -> subprocess.CompletedProcess[str]:
+            if words[0] == "run":
+                rundir.create(tmp_path / "runs", first.name, first.settings.to_dict(), {})
+            if words[0] in ("run", "resume"):
+                write_events(run, [started()], Stopped(reason="asked", epoch=0, step=step))
+            return subprocess.CompletedProcess(words, 0, "", "")
+
+        made = session.Session(session.Frame(time.monotonic(), 40, tmp_path / "runs", tmp_path), wanted, {"natural": 1})
+        monkeypatch.setattr(made, "_domcli", domcli)
+        monkeypatch.setattr(made, "_over", lambda: made._first_queued is not None)
+        assert made.run() == 3
+        return (tmp_path / "summary.txt").read_text().splitlines()[-1]
+
+    assert "The budget is too small to make progress" in last_line(0)
+    assert last_line(7).endswith("Call it again to go on with what is missing.")
+    assert "The budget is too small to make progress" in last_line(7)
+    assert last_line(8).endswith("Call it again to go on with what is missing.")
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 3)])
 def test_a_signal_ends_the_call_with_its_code(number: int, code: int, tmp_path: Path) -> None:
     frame = session.Frame(time.monotonic(), 540, tmp_path / "runs", tmp_path)
