@@ -448,6 +448,17 @@ def test_an_output_in_which_nothing_can_be_written_is_bad_usage(
     assert capsys.readouterr().err == f"error: cannot write {tmp_path / 'there'}: Read-only file system\n"
 
 
+def test_a_full_disk_before_anything_trains_is_told_in_a_sentence(
+    call: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(reproduce, "make_archive", full)
+    assert call("--cpu") == 2
+    assert capsys.readouterr().err == f"error: cannot write {tmp_path / 'reproduction'}: No space left on device\n"
+
+
 def test_a_signal_before_anything_trains_has_the_same_code(
     call: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
