@@ -9,6 +9,7 @@ import resource
 from typing import Any, Literal
 
 import torch
+from torch.torch_version import TorchVersion
 
 from domcli.devices import cpu_field, cpu_name
 from domcli.errors import DeviceError
@@ -85,6 +86,15 @@ def resolve_precision(wanted: Literal["auto", "float32", "bfloat16"], device: to
 def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
     """Return the context in which networks run. Within one, each weight is converted once, not once a pass."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == torch.bfloat16)
+
+
+def forget_converted_weights() -> None:
+    """Have the passes that follow convert weights anew, where those converted already would get no gradients.
+
+    Before 2.11, PyTorch takes weights that were converted in a pass without gradients for one with gradients, too.
+    """
+    if TorchVersion(torch.__version__) < "2.11":
+        torch.clear_autocast_cache()
 
 
 def peak_memory(device: torch.device) -> int:

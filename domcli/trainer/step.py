@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from domcli.settings import Settings
+from domcli.trainer import device as devices
 from domcli.trainer.attacks import Attack, LossOf, perturb
 from domcli.trainer.augment import batch_augmentation
 from domcli.trainer.distraction import augment_iteratively, kept_patterns, patterns_to_augment, removal_loss
@@ -126,6 +127,8 @@ def update(
     if plan.attack is not None:
         images = images + perturb(loss_of(network), images, labels, plan.attack)
     fresh = plan.attack is not None or augmented is not None
+    if fresh:
+        devices.forget_converted_weights()
     judged = judge(network, images, labels, with_graph=True) if fresh else natural
     kept = kept_patterns(natural_loss, plan.threshold)
     removing = plan.removes and dom_active
