@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from check_run import Stage, told_at
+from check_outcome import Stage
+from check_run import told_at
 
 HERE = Path(__file__).resolve().parent
 
@@ -19,6 +20,7 @@ STAGES = (
         "PyTorch and the driver see the same GPU; a first start measures, records and trains",
         "run `nvidia-smi` and `python -m domcli doctor`; nothing else counts before the driver and PyTorch's CUDA fit",
         alone=True,
+        decides=True,
     ),
     Stage(
         "tests",
@@ -114,8 +116,8 @@ NAMES = tuple(stage.name for stage in STAGES)
 
 
 def on_cpu(stage: Stage) -> Stage:
-    """Return a stage as it is done on a CPU, where its times mean nothing: beside others, and with patience."""
-    return replace(stage, limit=PATIENCE * stage.limit, alone=False)
+    """Return a stage as it is done on a CPU, with patience, and beside others unless it decides: no time counts."""
+    return replace(stage, limit=PATIENCE * stage.limit, alone=stage.decides)
 
 
 def command_of(name: str, output: Path, work: Path, images: Path | None, *, cpu: bool) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import time
 
 from stage_report import Place, Report
 from stage_training import (
+    described,
     device_of,
     engine_of,
     forget_peak,
@@ -47,7 +48,7 @@ def run(place: Place, report: Report) -> None:
     began = time.monotonic()
     cuda.settle(training, {}, IMAGES["cifar10"], recorder_of(place))
     devices.wait_for(training.device)
-    settled, about = time.monotonic() - began, engine.describe()
+    settled, about = time.monotonic() - began, described(place, engine)
     report.keep("settle_s", settled)
     report.keep("about", about)
     report.keep("paces", recall(cuda.FILE, conditions(training, training.precision)))

@@ -62,7 +62,7 @@ def run(place: Place, report: Report) -> None:
         report.line("ms a step: " + ", ".join(named))
     presets = _presets(place, measured)
     report.keep("presets", presets)
-    for paradigm in PRESET_PARADIGMS:
+    for paradigm in () if place.cpu else PRESET_PARADIGMS:
         hours = {name: one["total"] / 3600 for name, one in presets.items() if name.startswith(paradigm)}
         report.line("hours: " + ", ".join(f"{name} {one:.2f}" for name, one in hours.items()))
     kept = _between_epochs(place)

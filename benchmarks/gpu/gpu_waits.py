@@ -12,7 +12,7 @@ STEPS = {"natural-augmix": 12, "fgsm-randaugment": 12, "pgd-10-remove": 6}
 
 def run(place: Place, report: Report) -> None:
     """Profile an epoch of each case."""
-    for case, count in list(STEPS.items())[:: 2 if place.cpu else 1]:
+    for case, count in list(STEPS.items())[: 1 if place.cpu else None]:
         settings, steps = settings_of(place, case), steps_of(place, count)
         training = training_of(place, settings, steps * settings.train.batch_size)
         engine = engine_of(place, training, "graphs")

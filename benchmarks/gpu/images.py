@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import lzma
 import shutil
 import tarfile
-from pathlib import Path
+import zlib
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
 import numpy as np
 from PIL import Image
 
 from domcli.errors import DataError
 
+PARTS = ("train", "test")
 CIFAR10 = frozenset(["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"])
 CLASSES, SIZE, ROOM = 10, 32, 8
 """Of made pictures: classes, pixels a side, and by how many a pattern may be shifted."""
+
+
+def look_at(archive: Path) -> None:
+    """Refuse what `unpack` would refuse, as far as that is seen without unpacking it. Raises DataError."""
+    missing = set(PARTS)
+    with _opened(archive) as tar:
+        for member in tar:
+            missing.difference_update(PurePosixPath(member.name).parts[:1])
+            if not missing:
+                return
+    _refuse(archive, missing)
 
 
 def unpack(archive: Path, folder: Path) -> Path:
@@ -27,18 +44,32 @@ def unpack(archive: Path, folder: Path) -> Path:
     aside = folder.with_name(f".{folder.name}-new")
     shutil.rmtree(aside, ignore_errors=True)
     try:
-        aside.mkdir(parents=True)
-        with tarfile.open(archive) as tar:
+        with _opened(archive) as tar:
+            aside.mkdir(parents=True)
             tar.extractall(aside, filter="data")
-        missing = [part for part in ("train", "test") if not (aside / part).is_dir()]
-        if missing:
-            raise DataError(f"{archive} has no {missing[0]}/CLASS/*; it must hold train/CLASS/* and test/CLASS/*")
-        aside.rename(folder)
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise DataError(f"{archive} cannot be unpacked: {error}") from error
+            missing = {part for part in PARTS if not (aside / part).is_dir()}
+            if missing:
+                _refuse(archive, missing)
+            aside.rename(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return folder
+
+
+@contextlib.contextmanager
+def _opened(archive: Path) -> Iterator[tarfile.TarFile]:
+    """Open an archive. Raises DataError, also for what goes wrong while it is read."""
+    try:
+        with tarfile.open(archive) as tar:
+            yield tar
+    except (tarfile.TarError, OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+        first, _, _ = str(error).partition("\n")  # in the others tarfile tells what each kind of compression says
+        raise DataError(f"{archive} cannot be unpacked: {first.rstrip(':')}") from error
+
+
+def _refuse(archive: Path, missing: Collection[str]) -> NoReturn:
+    part = next(part for part in PARTS if part in missing)
+    raise DataError(f"{archive} has no {part}/CLASS/*; it must hold train/CLASS/* and test/CLASS/*")
 
 
 def is_cifar10(folder: Path) -> bool:

@@ -55,6 +55,13 @@ def accuracies(state: RunState) -> dict[str, float | None]:
     return {kind: getattr(test, f"{kind}_accuracy", None) for kind in ("natural", "pgd")}
 
 
+def tested(run: RunDirectory) -> str:
+    """Return the last test accuracies as they are shown, the attack named after the steps that it had."""
+    found, steps = accuracies(read_run(run).state), from_run(run).evaluation.steps
+    attacked = "" if found["pgd"] is None else f", PGD-{steps} {shown(found['pgd'])}"
+    return f"natural {shown(found['natural'])}{attacked}"
+
+
 def shown(accuracy: float | None) -> str:
     """Return an accuracy in percent."""
     return "-" if accuracy is None else f"{100 * accuracy:.1f} %"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from stage_report import Place
@@ -77,6 +77,16 @@ def engine_of(place: Place, training: Training, way: Way) -> Engine:
     else:
         training.engine = RecordingEngine(training, recorder_of(place) if way == "graphs" else calling)
     return training.engine
+
+
+def recorded(place: Place) -> str:
+    """Return what steps are called that are recorded on this device."""
+    return "called" if place.cpu else "graphs"
+
+
+def described(place: Place, engine: Engine) -> dict[str, Any]:
+    """Return what an engine tells of itself (see Engine.describe), which says graphs of calls, too."""
+    return {**engine.describe(), **({"steps": recorded(place)} if place.cpu else {})}
 
 
 def do_steps(training: Training, count: int, *, lr: float = STILL, first: int = 0, dom_active: bool = True) -> None:
