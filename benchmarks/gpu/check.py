@@ -35,6 +35,7 @@ from domcli.rundir import replace_text
 
 BUDGET = 470.0
 HINT = "--cpu tries the program out without one"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MANY_CORES, MUCH_MEMORY = 16, 40e9
 """Where a machine has so many cores, and its GPU so many bytes, five stages that measure no times run together."""
 
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         _refuse(f"nothing can be written in {output}: {error.strerror}")
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, _interrupt)
     try:
         with tempfile.TemporaryDirectory(prefix="domcli-gpu-", ignore_cleanup_errors=True) as temporary:
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _check(
     chosen: Sequence[Stage], options: argparse.Namespace, output: Path, temporary: Path, found: Sequence[devices.Gpu]
 ) -> Check:
-    """Do the stages and show the summary. Raises KeyboardInterrupt, after the summary, if it is to stop."""
+    """Do the stages and show the summary."""
     images = options.images.absolute() if options.images else None
     stages, environments = [], {}
     for stage in chosen:
@@ -93,12 +94,12 @@ def _check(
     check = Check(Plan(stages, output, about, options.budget or BUDGET, others, partial(_again, options)))
     if options.cpu:
         print(TRY, flush=True)
-    try:
-        check.run(environments, _together(found, cpu=options.cpu))
-    finally:
-        shown = "\n".join(check.summary())
-        replace_text(output / "summary.txt", f"{shown}\n", durable=False)
-        print(shown, flush=True)
+    for number in SIGNALS:
+        signal.signal(number, check.ask_to_stop)
+    check.run(environments, _together(found, cpu=options.cpu))
+    shown = "\n".join(check.summary())
+    replace_text(output / "summary.txt", f"{shown}\n", durable=False)
+    print(shown, flush=True)
     return check
 
 

@@ -26,6 +26,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
+from types import FrameType
 from typing import Any
 from uuid import uuid4
 
@@ -46,29 +47,33 @@ class Check:
         self._plan = plan
         self._began = time.monotonic()
         self._why_not = "their turn has not come yet"
+        self._signal: int | None = None
         self._barred = threading.Event()
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._mark = uuid4().hex
 
     def run(self, environments: Mapping[str, Mapping[str, str]], together: int) -> None:
-        """Do the stages, each in its environment, up to so many together; interrupted, end those at work and raise."""
+        """Do the stages, each in its environment, up to so many together."""
         (self._plan.output / "stages").mkdir(parents=True, exist_ok=True)
         self._keep()
         for alone, group in groupby(self._plan.stages, key=lambda stage: stage.alone):
             with ThreadPoolExecutor(1 if alone else together) as pool:
-                try:  # from the first one on: leaving the pool waits for all that are at work
-                    futures = [pool.submit(self._do, stage, environments[stage.name]) for stage in group]
-                    for future in futures:
-                        future.result()
-                except BaseException:
-                    self._why_not = "the check was stopped"
-                    self._stop.set()
-                    raise
+                for future in [pool.submit(self._do, stage, environments[stage.name]) for stage in group]:
+                    future.result()
+
+    def ask_to_stop(self, number: int, frame: FrameType | None = None) -> None:
+        """End the stages at work and begin no other: the handler of signals while stages run."""
+        del frame
+        self._signal = number
+        self._why_not = "the check was stopped"
+        self._stop.set()
 
     @property
     def exit_code(self) -> int:
-        """0 if all that was asked for is right, 1 if something failed or an essential stage was not done."""
+        """0 if all that was asked for is right, 1 if something failed or was not done; 128 + N after signal N."""
+        if self._signal is not None:
+            return 128 + self._signal
         done = list(self.outcomes.values())
         return 1 if wrong(done) or unknown(done) else 0
 

@@ -404,7 +404,7 @@ def test_an_archive_that_is_amiss_leaves_nothing(tmp_path, broken):
 
 def test_an_interrupted_check_starts_nothing_more(tmp_path):
     check = Check(Plan([shell("waits", "exit 0")], tmp_path / "output", ABOUT, 600.0))
-    check._stop.set()
+    check.ask_to_stop(signal.SIGINT)
     check.run({"waits": dict(os.environ)}, together=1)
     assert results(tmp_path / "output")["waits"]["state"] == "not begun"
-    assert check.exit_code == 1
+    assert check.exit_code == 130
