@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import lzma
 import os
 import re
 import shlex
@@ -16,19 +14,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-
-from domcli.errors import DataError
+from check_outcome import Plan, Stage
+from check_run import Check, told_at
+from check_stages import NAMES, PATIENCE, STAGES
+from check_summary import TRY
+from gpu_tests import counts_of, problems_of
+from stage_report import Report
 
 GPU = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu"
-sys.path.append(str(GPU))
-from check_outcome import Plan, Stage  # noqa: E402
-from check_run import Check, told_at  # noqa: E402
-from check_stages import NAMES, PATIENCE, STAGES  # noqa: E402
-from check_summary import TRY  # noqa: E402
-from gpu_tests import counts_of, problems_of  # noqa: E402
-from images import make, unpack  # noqa: E402
-from stage_report import Report  # noqa: E402
-
 ABOUT = {"device": "a device", "torch": "2", "driver": "1"}
 
 
@@ -366,40 +359,6 @@ def test_tests_that_are_skipped_on_a_gpu_are_told(tmp_path, skips, problem):
     problems = list(problems_of(counts))
     assert len(problems) == (problem is not None)
     assert (problem or "") in "".join(problems)
-
-
-def test_an_archive_is_unpacked_whole_or_not_at_all(tmp_path):
-    made = make(tmp_path / "made", train=20, test=10)
-    archive = tmp_path / "images.tar.xz"
-    with tarfile.open(archive, "w:xz") as tar:
-        for part in ("train", "test"):
-            tar.add(made / part, part)
-    folder = unpack(archive, tmp_path / "unpacked")
-    names = sorted(path.relative_to(made) for path in made.rglob("*.png"))
-    assert len(names) == 30
-    assert sorted(path.relative_to(folder) for path in folder.rglob("*.png")) == names
-    assert unpack(tmp_path / "no longer needed", folder) == folder
-
-
-@pytest.mark.parametrize("broken", ["no test", "outside", "cut off", "no archive", "no end"])
-def test_an_archive_that_is_amiss_leaves_nothing(tmp_path, broken):
-    archive, place = tmp_path / "images.tar", tmp_path / "place"
-    place.mkdir()
-    with tarfile.open(archive, "w") as tar:
-        name = tarfile.TarInfo("../outside" if broken == "outside" else "train/a/1.jpg")
-        name.size = 3000
-        tar.addfile(name, io.BytesIO(b"x" * 3000))
-    if broken == "cut off":
-        archive.write_bytes(archive.read_bytes()[:1000])
-    if broken == "no archive":
-        archive.write_text("no archive at all")
-    if broken == "no end":
-        archive.write_bytes(lzma.compress(os.urandom(30000) + archive.read_bytes())[:9000])
-    with pytest.raises(DataError, match=r"images\.tar") as refused:
-        unpack(archive, place / "unpacked")
-    assert re.fullmatch(r"[^\n]*[^\n:]", str(refused.value))
-    assert list(place.iterdir()) == []
-    assert not (tmp_path / "outside").exists()
 
 
 def test_an_interrupted_check_starts_nothing_more(tmp_path):
