@@ -12,6 +12,7 @@ import sys
 import tarfile
 from pathlib import Path
 
+import gpu_tests
 import psutil
 import pytest
 from check_outcome import Plan, Stage
@@ -19,7 +20,7 @@ from check_run import Check, told_at
 from check_stages import NAMES, PATIENCE, STAGES
 from check_summary import TRY
 from gpu_tests import counts_of, problems_of
-from stage_report import Report
+from stage_report import Place, Report
 
 GPU = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu"
 ABOUT = {"device": "a device", "torch": "2", "driver": "1"}
@@ -359,6 +360,13 @@ def test_tests_that_are_skipped_on_a_gpu_are_told(tmp_path, skips, problem):
     problems = list(problems_of(counts))
     assert len(problems) == (problem is not None)
     assert (problem or "") in "".join(problems)
+
+
+def test_without_pytest_it_is_said_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    report = Report(tmp_path / "told.json")
+    gpu_tests.run(Place(True, tmp_path, None), report)
+    assert [problem.partition(";")[0] for problem in report.problems] == ["pytest is not installed"]
 
 
 def test_an_interrupted_check_starts_nothing_more(tmp_path):
