@@ -23,6 +23,10 @@ LOOK_SECONDS = 0.1
 """How often it is looked whether a program has ended, and whether all are to stop."""
 ROUNDS = 20
 """Times that marked processes are looked for and killed, as long as there are any: they may start others meanwhile."""
+CLOCK_SECONDS = 1.0
+"""By how much the time at which a process was started may be off."""
+KERNEL = 2
+"""The process whose children are the kernel's own."""
 _looking = threading.Lock()
 
 
@@ -46,7 +50,7 @@ def run_limited(
 
     Nothing that it has started is left afterwards. Raises OSError if it cannot be started.
     """
-    began = time.monotonic()
+    began, since = time.monotonic(), time.time() - CLOCK_SECONDS
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,
@@ -63,21 +67,40 @@ def run_limited(
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        end_marked(mark)
+        end_marked(mark, since)
     return Ended(code, time.monotonic() - began)
 
 
-def end_marked(mark: str) -> None:
-    """Kill every process that carries the mark."""
+def end_marked(mark: str, since: float) -> None:
+    """Kill every process that carries the mark and was started at `since`, in seconds since 1970, or later."""
     for _ in range(ROUNDS):
         with _looking:
-            found = [process for process in psutil.process_iter() if _is_marked(process, mark)]
-        if not found:
-            return
+            found, unclear = _marked(mark, since)
         for process in found:
             with contextlib.suppress(psutil.Error):
                 process.kill()
-        psutil.wait_procs(found, timeout=1)
+        if found:
+            psutil.wait_procs(found, timeout=1)
+        elif unclear:
+            time.sleep(LOOK_SECONDS / 2)
+        else:
+            return
+
+
+def _marked(mark: str, since: float) -> tuple[list[psutil.Process], bool]:
+    """Return the processes that carry the mark, and whether there is one that does not show yet what it carries.
+
+    The environment of a process that is about to become another program is empty for a moment.
+    """
+    found, unclear = [], False
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            environment = process.environ()
+            if environment.get(MARK) == mark:
+                found.append(process)
+            elif not environment and process.create_time() >= since and process.ppid() != KERNEL:
+                unclear = unclear or process.status() != psutil.STATUS_ZOMBIE
+    return found, unclear
 
 
 def _wait(process: subprocess.Popen[bytes], end: float, stop: threading.Event) -> int | None:
@@ -89,10 +112,3 @@ def _wait(process: subprocess.Popen[bytes], end: float, stop: threading.Event) -
         if left <= 0:
             break
     return None
-
-
-def _is_marked(process: psutil.Process, mark: str) -> bool:
-    try:
-        return bool(process.environ().get(MARK) == mark)
-    except (psutil.Error, OSError):
-        return False

@@ -12,6 +12,7 @@ import sys
 import tarfile
 from pathlib import Path
 
+import check_limits
 import gpu_tests
 import psutil
 import pytest
@@ -127,6 +128,31 @@ def test_what_a_stage_leaves_behind_is_ended_too(tmp_path):
     checked(tmp_path / "output", shell("leaves", f"setsid sleep 1000 & echo $! > {tmp_path}/pid"))
     pid = int((tmp_path / "pid").read_text())
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
+
+
+def test_a_process_that_does_not_show_yet_what_it_carries_is_waited_for(tmp_path, monkeypatch):
+    class Started:
+        """About to become another program the first times that somebody looks."""
+
+        looks, killed = 0, False
+
+        def environ(self):
+            self.looks += 1
+            return {check_limits.MARK: "mark"} if self.looks > 2 and not self.killed else {}
+
+        def create_time(self):
+            return 0.0 if self.killed else 10.0
+
+        ppid, status = (lambda self: 1), (lambda self: "running")
+
+        def kill(self):
+            self.killed = True
+
+    process = Started()
+    monkeypatch.setattr(psutil, "process_iter", lambda: [process])
+    monkeypatch.setattr(psutil, "wait_procs", lambda processes, timeout: None)
+    check_limits.end_marked("mark", since=5.0)
+    assert process.killed
 
 
 def test_it_goes_on_after_a_failure_and_keeps_what_it_has(tmp_path):
