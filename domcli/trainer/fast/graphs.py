@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from domcli.trainer.anew import BrokenRecording
-from domcli.trainer.fast.recorded import Function, Outputs, afterwards, restored
+from domcli.trainer.fast.recorded import Function, Outputs, afterwards, first_line, restored
 
 WARM_UPS = 2
 """Times that a function is done before it is recorded: libraries choose their kernels and take their memory then."""
@@ -73,8 +73,7 @@ def _recording(graph: Any, stream: Any) -> Iterator[None]:
         except RuntimeError as error:
             if error is first:
                 raise
-            told = error if first is None else first
-            raise BrokenRecording(str(told).strip().split("\n")[0] or type(told).__name__) from error
+            raise BrokenRecording(first_line(first or error)) from error
 
 
 @cache

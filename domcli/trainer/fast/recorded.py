@@ -67,6 +67,11 @@ def restored(tensors: Sequence[Tensor]) -> Iterator[None]:
         yield
 
 
+def first_line(error: BaseException) -> str:
+    """Return what an error says first, else of what kind it is."""
+    return str(error).strip().split("\n")[0] or type(error).__name__
+
+
 def unrecorded(function: Function, inputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Function:
     """Return the function as it is: the recorder that records nothing."""
     del inputs, changed
@@ -77,7 +82,9 @@ class RecordingEngine(Engine):
     """Records each kind of step when it first comes, and replays it from then on."""
 
     def __init__(self, training: Training, recorder: Recorder) -> None:
-        gc.collect()  # where this process trained before: a graph that ends late harms those that live (see graphs)
+        # Graphs of an earlier training of this process end now: when one ends, PyTorch 2.12 to 2.14 free workspaces of
+        # cuBLAS that those recorded on the same stream still use.
+        gc.collect()
         super().__init__(training)
         self._recorder = recorder
         self._recorded: dict[Hashable, Function] = {}
@@ -85,7 +92,9 @@ class RecordingEngine(Engine):
 
     def describe(self) -> dict[str, str]:
         """Return what environment.json says of how steps are done (see Engine)."""
-        return super().describe() if self._no_graphs else {"steps": "CUDA graphs", **self.about_network}
+        if self._no_graphs is not None:
+            return super().describe()
+        return {"steps": "CUDA graphs", **self.about_network}
 
     def step(self, index: Tensor, lr: float, dom_active: bool) -> None:
         """Train on the patterns at `index` (see Engine)."""
@@ -111,7 +120,6 @@ class RecordingEngine(Engine):
         """
         if self._no_graphs is not None:
             return super().measure(pixels, labels, attacks)
-
         (sums,) = self._run(("measure", attacks), self._measured(attacks), pixels, labels, divisible=True)
         return sums.clone()
 
@@ -157,7 +165,7 @@ class RecordingEngine(Engine):
             except RuntimeError as error:  # torch.OutOfMemoryError is one
                 if divisible and is_out_of_memory(error):
                     raise
-                self.give_up(str(error).strip().split("\n")[0] or type(error).__name__)
+                self.give_up(first_line(error))
         return self._recorded.get(key, function)(*inputs)
 
     def _changed(self) -> list[Tensor]:
