@@ -8,7 +8,6 @@ Calls that wait for the device between the first step's beginning and the last o
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from domcli.errors import DeviceError
 from domcli.presets import available, resolve
-from domcli.stream import EventWriter
+from domcli.stream import NoSink
 from domcli.trainer import device as devices
 from domcli.trainer.bench.sides import fresh_training, median_loss, synthetic_images
 from domcli.trainer.loop import train_epoch
@@ -62,7 +61,7 @@ def waits_among(events: Sequence[Any]) -> Counter[str]:
 
 def waits_of(training: Training, trace: Path | None = None) -> Counter[str]:
     """Return how often each call waited within an epoch of a training, which has done none before."""
-    reporter, stop, step = ProgressReporter(training, EventWriter(Path(os.devnull))), StopFlag(), training.engine.step
+    reporter, stop, step = ProgressReporter(training, NoSink()), StopFlag(), training.engine.step
     train_epoch(training, reporter, stop)  # records the graphs
     training.step = 0
     training.meter.reset()

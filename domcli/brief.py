@@ -11,10 +11,13 @@ from typing import Any
 
 import msgspec
 
+from domcli import files
+from domcli.bounds import Count
 from domcli.errors import DomcliError
 from domcli.events import AnyEvent, EpochEnd, Failed, Finished, Stopped
+from domcli.files import replace_text
 from domcli.overfitting import Finding, context_of, watch
-from domcli.rundir import RunDirectory, replace_text
+from domcli.rundir import UNREADABLE, RunDirectory
 from domcli.runstate import RunState, fold
 from domcli.stream import EventReader, EventWriter
 
@@ -26,8 +29,8 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
     """The condensed state after the first `offset` bytes (`lines` lines) of the stream, and what never changes."""
 
     version: int = BRIEF
-    offset: int
-    lines: int
+    offset: Count
+    lines: Count
     state: RunState
     findings: tuple[Finding, ...]
     """What the overfitting watch said of all epochs."""
@@ -75,8 +78,8 @@ class BriefWriter(EventWriter):
 def read_brief(run: RunDirectory) -> Brief | None:
     """Return what the trainer kept; None if it kept nothing, or it does not fit the stream."""
     try:
-        brief = msgspec.json.decode(run.brief.read_bytes(), type=Brief)
+        brief = msgspec.json.decode(files.read_bytes(run.brief, files.LARGE), type=Brief)
         size = run.events.stat().st_size
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     return brief if brief.version == BRIEF and brief.offset <= size else None

@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from domcli.bounds import Count, Fraction, Rate, Seconds
 from domcli.errors import EventStreamError
 
 SCHEMA = 1
@@ -23,8 +24,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     """What every line has."""
 
     schema: int = SCHEMA
-    time: float = 0.0
-    seq: int = 0
+    time: Seconds = 0.0
+    seq: Count = 0
 
 
 class Started(Event, frozen=True, kw_only=True, tag="started"):
@@ -34,33 +35,33 @@ class Started(Event, frozen=True, kw_only=True, tag="started"):
     device: str
     device_name: str
     precision: str
-    train_size: int
-    test_size: int
-    classes: int
-    image_shape: tuple[int, int, int]
-    parameters: int
-    epochs: int
-    steps_per_epoch: int
+    train_size: Count
+    test_size: Count
+    classes: Count
+    image_shape: tuple[Count, Count, Count]
+    parameters: Count
+    epochs: Count
+    steps_per_epoch: Count
     loss_ranges: tuple[float, ...] = LOSS_RANGES
-    epoch: int = 0
-    step: int = 0
+    epoch: Count = 0
+    step: Count = 0
 
 
 class Progress(Event, frozen=True, kw_only=True, tag="progress"):
     """How far the epoch is; means and counts are over what this epoch has seen so far."""
 
     phase: Literal["train", "test", "attack-train"]
-    epoch: int
-    step: int
-    steps: int
-    images_per_second: float
+    epoch: Count
+    step: Count
+    steps: Count
+    images_per_second: Rate
     lr: float | None = None
     natural_loss: float | None = None
     robust_loss: float | None = None
-    seen: int = 0
-    high_confidence: int = 0
-    removed: int = 0
-    augmented: int = 0
+    seen: Count = 0
+    high_confidence: Count = 0
+    removed: Count = 0
+    augmented: Count = 0
 
 
 class TrainMetrics(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,43 +71,43 @@ class TrainMetrics(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     natural_loss: float | None
-    natural_accuracy: float
+    natural_accuracy: Fraction
     robust_loss: float | None = None
-    robust_accuracy: float | None = None
+    robust_accuracy: Fraction | None = None
 
 
 class TestMetrics(msgspec.Struct, frozen=True, kw_only=True):
     """From an evaluation, network in eval mode."""
 
     natural_loss: float | None
-    natural_accuracy: float
+    natural_accuracy: Fraction
     pgd_loss: float | None = None
-    pgd_accuracy: float | None = None
+    pgd_accuracy: Fraction | None = None
     one_step_loss: float | None = None
-    one_step_accuracy: float | None = None
+    one_step_accuracy: Fraction | None = None
 
 
 class Memorization(msgspec.Struct, frozen=True, kw_only=True):
     """The record over all training patterns after an epoch, by the natural loss of each pattern's latest step."""
 
     threshold: float
-    high_confidence: int
+    high_confidence: Count
     """Patterns with a natural loss under the threshold."""
-    original: int | None
+    original: Count | None
     """High-confidence patterns that were so at the end of the warm-up; null before."""
-    transformed: int | None
+    transformed: Count | None
     """High-confidence patterns that became so after the warm-up; null before."""
-    entered: int
+    entered: Count
     """Patterns that are high-confidence and were not an epoch ago."""
-    left: int
+    left: Count
     """Patterns that were high-confidence an epoch ago and are not."""
-    removed: int
+    removed: Count
     """Patterns left out of the update in this epoch (DOM_RE)."""
-    augmented: int
+    augmented: Count
     """Patterns augmented in this epoch (DOM_DA)."""
-    histogram: tuple[int, ...]
+    histogram: tuple[Count, ...]
     """Patterns in each loss range."""
-    overlap: float | None
+    overlap: Fraction | None
     """Share of the most confident tenth by natural loss that is also so by adversarial loss (paper, Figure 3)."""
 
 
@@ -116,7 +117,7 @@ class EpochEnd(Event, frozen=True, kw_only=True, tag="epoch"):
     `memorization`, `images_per_second` and `memory` are null where nobody measured them: in imported logs.
     """
 
-    epoch: int
+    epoch: Count
     lr: float
     train: TrainMetrics
     test: TestMetrics | None
@@ -124,10 +125,10 @@ class EpochEnd(Event, frozen=True, kw_only=True, tag="epoch"):
     memorization: Memorization | None
     best: bool
     """True when no earlier epoch did better on the criterion of `best`."""
-    train_seconds: float
-    test_seconds: float
-    images_per_second: float | None
-    memory: int | None
+    train_seconds: Seconds
+    test_seconds: Seconds
+    images_per_second: Rate | None
+    memory: Count | None
     """Peak memory in bytes: of the device on CUDA, of the process on CPU."""
 
 
@@ -139,14 +140,14 @@ class CheckpointSaved(Event, frozen=True, kw_only=True, tag="checkpoint"):
 
     label: Literal["best", "last", "epoch"]
     path: str
-    epoch: int
-    step: int = 0
+    epoch: Count
+    step: Count = 0
 
 
 class Finished(Event, frozen=True, kw_only=True, tag="finished"):
     """All epochs are done; `seconds` is the training and evaluation time over all resumes."""
 
-    seconds: float
+    seconds: Seconds
 
 
 class Failed(Event, frozen=True, kw_only=True, tag="failed"):
@@ -160,8 +161,8 @@ class Stopped(Event, frozen=True, kw_only=True, tag="stopped"):
     """The trainer stopped when asked, after `epoch` epochs and `step` steps of the next; a resume goes on there."""
 
     reason: str
-    epoch: int
-    step: int
+    epoch: Count
+    step: Count
 
 
 AnyEvent = Started | Progress | EpochEnd | CheckpointSaved | Finished | Failed | Stopped

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 import psutil
 
+from domcli.bounds import Count, Seconds
 from domcli.errors import ProcessError
 
 START_TOLERANCE = 2.0
@@ -18,12 +19,14 @@ START_TOLERANCE = 2.0
 class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """A process on a host; `start_time` in seconds since 1970, `cwd` is where it was launched."""
 
-    pid: Annotated[int, msgspec.Meta(ge=1)]
-    start_time: float
+    pid: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+    start_time: Seconds
     host: str
     cwd: str
-    launched: float = 0.0
+    launched: Seconds = 0.0
     """When the trainer was launched, seconds since 1970."""
+    first_event: Count | None = None
+    """Number of the first event that is this trainer's; None where nobody told, and times have to do."""
     directory: int = 0
     """Inode of the run directory it works on: a copy of that directory has another, and is none of its business."""
     ticket: str = ""

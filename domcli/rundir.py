@@ -1,4 +1,8 @@
-"""The one owner of every path in a run directory. Files are written aside, then renamed: no reader sees half of one."""
+"""The one owner of every path in a run directory. Files are written aside, then renamed: no reader sees half of one.
+
+Several users may share a runs directory. A run belongs to the owner of its directory: what says which process trains
+it, and what it waits for, counts only if it belongs to the same user.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,8 @@ import contextlib
 import json
 import os
 import re
-import shutil
-import tempfile
-import uuid
+import secrets
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +20,25 @@ import msgspec
 import tomli
 import tomli_w
 
+from domcli import files
+from domcli.bounds import LAST_SECOND
 from domcli.errors import RunDirectoryError, StorageError
+from domcli.files import replace_text
 from domcli.process import ProcessIdentity
 from domcli.ticket import Ticket
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,199}")
 RESERVE_BYTES = 64 * 1024
-STAGING_PREFIX = ".new-"
+UNREADABLE = (OSError, ValueError, RecursionError, OverflowError, msgspec.DecodeError)
+"""What reading a file raises that is damaged, or is not what its name says."""
+
+
+TIMES = ("created",)
+WORDS = (
+    *("preset", "command_line", "hostname", "platform", "python", "domcli", "torch", "torchvision", "git_commit"),
+    *("device", "device_name", "precision", "network", "kernels", "imported_from"),
+)
+"""Entries of environment.json that are times and texts; `quick` and `plain` are true or false, `threads` a number."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +96,13 @@ class RunDirectory:
         """Space set aside, given up on a full disk so that the closing event still fits."""
         return self.path / ".reserve"
 
+    def keep_reserve(self) -> None:
+        """Set the space aside that is given up on a full disk. Raises OSError."""
+        handle = files.open_own(self.reserve, os.O_WRONLY)
+        with os.fdopen(handle, "wb") as file:
+            if os.fstat(handle).st_size == 0:
+                file.write(b"\0" * RESERVE_BYTES)
+
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
@@ -99,20 +121,52 @@ class RunDirectory:
         """Return the file of a checkpoint: `best`, `last` or `epoch-0010`."""
         return self.checkpoints / f"{label}.safetensors"
 
+    def owner(self) -> int:
+        """Return the user id of whom the run belongs to. Raises OSError if there is no such directory."""
+        return self.path.stat().st_uid
+
+    def is_own(self) -> bool:
+        """Tell whether the run belongs to the user of this process."""
+        try:
+            return files.is_own(self.path.stat(), self.path)
+        except OSError:
+            return False
+
+    def require_own(self, action: str) -> None:
+        """Raise RunDirectoryError if the run belongs to another user; `action` is what only they can do with it."""
+        if self.path.exists() and not self.is_own():
+            owner = files.user_name(self.owner())
+            raise RunDirectoryError(f"{self.name} belongs to {owner}: only {owner} can {action} it")
+
+    def foreign(self) -> Path | None:
+        """Return a file that says what is to be done, and belongs to another user than the run; None if none does."""
+        owner = self.owner()
+        for path in (self.settings, self.environment, self.process, self.ticket, self.checkpoints, self.events):
+            with contextlib.suppress(FileNotFoundError):
+                found = path.lstat()
+                if found.st_uid != owner or stat.S_ISLNK(found.st_mode):
+                    return path
+        return None
+
     def read_settings(self) -> dict[str, Any]:
         """Return the tables of settings.toml. Raises RunDirectoryError if the file is missing or damaged."""
         try:
-            return tomli.loads(self.settings.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            return tomli.loads(files.read_text(self.settings))
+        except UNREADABLE as error:
             raise RunDirectoryError(f"cannot read {self.settings}: {_reason(error)}") from error
 
     def read_environment(self) -> dict[str, Any]:
-        """Return environment.json, or an empty object if it is missing or damaged (nothing depends on it)."""
+        """Return environment.json, empty if it is missing or damaged; what has not the type that it must is left out.
+
+        A resume goes by it: by how the run was computed so far, as threads, kernels and plain steps.
+        """
         try:
-            content = json.loads(self.environment.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            content = msgspec.json.decode(files.read_bytes(self.environment))
+        except UNREADABLE:
             return {}
-        return content if isinstance(content, dict) else {}
+        if not isinstance(content, dict):
+            return {}
+        return {key: value for key, value in content.items() if _is_as_it_must_be(key, value)}
 
     def update_environment(self, entries: dict[str, Any]) -> None:
         """Merge entries into environment.json."""
@@ -120,20 +174,37 @@ class RunDirectory:
         replace_text(self.environment, json.dumps(merged, indent=2) + "\n")
 
     def read_process(self) -> ProcessIdentity | None:
-        """Return the trainer launched last; None if none was, the file is damaged, or this is a copy of its run."""
+        """Return the trainer launched last; None if none was, the file is damaged, or this is a copy of its run.
+
+        It counts only if it belongs to the owner of the run.
+        """
         try:
-            identity = msgspec.json.decode(self.process.read_bytes(), type=ProcessIdentity)
+            content, _ = self._read_owned(self.process)
+            identity = msgspec.json.decode(content, type=ProcessIdentity)
             return identity if identity.directory in (0, self.path.stat().st_ino) else None
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             return None
 
     def read_ticket(self) -> Ticket | None:
-        """Return the ticket that lies here; None if there is none, it is damaged, or this is a copy of its run."""
+        """Return the ticket that lies here; None if there is none, it is damaged, or this is a copy of its run.
+
+        It counts only if ticket, directory and the user it names are one: nobody trains in somebody else's name.
+        """
         try:
-            ticket = msgspec.json.decode(self.ticket.read_bytes(), type=Ticket)
-            return ticket if ticket.directory == self.path.stat().st_ino else None
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            content, owner = self._read_owned(self.ticket)
+            ticket = msgspec.json.decode(content, type=Ticket)
+            named = ticket.owner == owner or (ticket.owner == os.geteuid() and self.is_own())
+            return ticket if named and ticket.directory == self.path.stat().st_ino else None
+        except UNREADABLE:
             return None
+
+    def _read_owned(self, path: Path) -> tuple[bytes, int]:
+        """Return what is in a file and whom it belongs to. Raises OSError if it is not the run's owner, or a link."""
+        owner = self.owner()
+        with files.open_bytes(path, through_links=False) as file:
+            if os.fstat(file.fileno()).st_uid != owner:
+                raise PermissionError(f"{path} does not belong to the owner of the run")
+            return file.read(files.SMALL), owner
 
     def waiting_ticket(self) -> Ticket | None:
         """Return the ticket if no trainer has been launched for it yet."""
@@ -170,8 +241,10 @@ def create(
     staging: Path | None = None
     try:
         runs_dir.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=runs_dir))
-        staging.chmod(0o755)
+        files.clear_leftovers(runs_dir)
+        new = runs_dir / f"{files.ASIDE}{secrets.token_hex(8)}"
+        new.mkdir()
+        staging = new
         _fill(RunDirectory(staging), settings, environment, ticket)
         staging.rename(target)
     except BaseException as error:
@@ -206,36 +279,37 @@ def unused_name(runs_dir: Path, wanted: str) -> str:
 def discard(run: RunDirectory) -> None:
     """Remove a whole run directory: moved aside first, so that no reader sees half of it. Of a link, only the link.
 
-    Raises StorageError if it cannot be moved.
+    Raises StorageError if it cannot be removed; it is then as it was, unless something came between.
     """
-    aside = run.path.with_name(f"{STAGING_PREFIX}removed-{uuid.uuid4().hex}")
-    try:
-        if run.path.is_symlink():
+    if run.path.is_symlink():
+        try:
             run.path.unlink()
-            return
+        except OSError as error:
+            raise StorageError(f"cannot remove {run.path}: {_reason(error)}") from error
+        return
+    stays = _cannot_be_removed(run.path)
+    if stays is not None:
+        owner = files.user_name(stays.lstat().st_uid)
+        raise StorageError(f"cannot remove {run.path}: {stays} belongs to {owner}, who alone may remove what is in it")
+    aside = run.path.with_name(f"{files.ASIDE}removed-{secrets.token_hex(16)}")
+    try:
         run.path.rename(aside)
     except OSError as error:
         raise StorageError(f"cannot remove {run.path}: {_reason(error)}") from error
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def replace_text(path: Path, text: str, *, durable: bool = True) -> None:
-    """Write a text file aside, flush it to disk and rename it over `path`; on an OSError `path` is as it was.
-
-    What is not `durable` may be gone after a power failure, and is not waited for.
-    """
-    handle, aside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        Path(aside).chmod(0o644)
-        Path(aside).replace(path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
+        files.remove(aside)
+    except OSError as error:
+        raise StorageError(f"{run.name} is removed, but files of it are left in {aside}: {_reason(error)}") from error
+
+
+def _cannot_be_removed(folder: Path) -> Path | None:
+    """Return a folder, this one or one within, whose entries this user may not remove; None if there is none."""
+    for place, _, _ in os.walk(folder):
+        found = os.lstat(place)
+        sticky = bool(found.st_mode & stat.S_ISVTX) and found.st_uid != os.geteuid() != 0
+        if sticky or not os.access(place, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
+            return Path(place)
+    return None
 
 
 def _fill(run: RunDirectory, settings: dict[str, Any], environment: dict[str, Any], ticket: Ticket | None) -> None:
@@ -243,18 +317,28 @@ def _fill(run: RunDirectory, settings: dict[str, Any], environment: dict[str, An
     replace_text(run.environment, json.dumps(environment, indent=2) + "\n")
     run.checkpoints.mkdir()
     run.events.touch()
-    run.reserve.write_bytes(b"\0" * RESERVE_BYTES)
+    run.keep_reserve()
     if ticket is not None:
         run.write_ticket(ticket)
 
 
 def _undo(staging: Path | None, created: list[Path]) -> None:
     if staging is not None:
-        shutil.rmtree(staging, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            files.remove(staging)
     for folder in created:
         with contextlib.suppress(OSError):
             folder.rmdir()
 
 
+def _is_as_it_must_be(key: str, value: Any) -> bool:
+    if key in TIMES:
+        return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LAST_SECOND
+    wanted = bool if key in ("quick", "plain") else int if key == "threads" else str if key in WORDS else object
+    return isinstance(value, wanted) or (value is None and wanted is str)
+
+
 def _reason(error: Exception) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

@@ -12,7 +12,7 @@ from domcli.events import AnyEvent, EpochEnd, Started
 from domcli.overfitting import Finding, context_of, watch
 from domcli.process import ProcessIdentity, liveness
 from domcli.rundir import RunDirectory
-from domcli.runstate import RunState, Status, fold, status
+from domcli.runstate import RunState, Status, fold, is_of, status
 from domcli.stream import EventReader
 from domcli.ticket import Ticket
 
@@ -45,8 +45,10 @@ class Run:
     @property
     def started(self) -> Started | None:
         """The `started` event of the trainer launched last, None while it has not written one."""
-        started, launched = self.state.started, self.process.launched if self.process else 0.0
-        return None if started is None or started.time < launched or self.status == "queued" else started
+        started, process = self.state.started, self.process
+        if started is None or self.status == "queued":
+            return None
+        return started if process is None or is_of(started, process.launched, process.first_event) else None
 
     @property
     def device(self) -> str | None:
@@ -93,7 +95,9 @@ class RunReader:
         self._run = replace(
             self._run,
             state=state,
-            status=status(state, alive, launched, queued=queued),
+            status=status(
+                state, alive, launched, first_event=identity.first_event if identity else None, queued=queued
+            ),
             problem=problem,
             ticket=ticket,
             process=identity,

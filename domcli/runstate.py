@@ -124,21 +124,29 @@ def status(
     process: Literal["alive", "gone", "elsewhere", "none"],
     launched: float = 0.0,
     *,
+    first_event: int | None = None,
     queued: bool = False,
 ) -> Status:
     """Derive what a run is doing from its events, from whether its trainer lives, and whether it waits in the queue.
 
-    `launched` is when the trainer was launched last (seconds since 1970): a closing event older than that belongs to
-    an earlier trainer. A process on another host cannot be asked and is believed to run.
+    An event before `first_event` belongs to an earlier trainer than the one that was launched last, or, where that is
+    not known, one older than `launched` (seconds since 1970; clocks are set back). A process on another host cannot be
+    asked and is believed to run.
     """
     if queued and process != "alive":
         return "queued"
     closed = state.closing is not None
-    if state.closing is not None and (process == "none" or state.closing.time >= launched):
+    if state.closing is not None and (process == "none" or is_of(state.closing, launched, first_event)):
         return _closed(state.closing)
     if process in ("none", "gone"):
         return "lost"
-    return "starting" if closed or state.started is None or state.started.time < launched else "running"
+    began = state.started is not None and is_of(state.started, launched, first_event)
+    return "running" if began and not closed else "starting"
+
+
+def is_of(event: AnyEvent, launched: float, first_event: int | None) -> bool:
+    """Tell whether an event is of the trainer that was launched last (see `status`)."""
+    return event.time >= launched if first_event is None else event.seq >= first_event
 
 
 def _seconds(epoch: EpochEnd) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Protocol
 
 import msgspec
 
+from domcli import files
 from domcli.errors import EventStreamError, StorageError
 from domcli.events import AnyEvent, decode, encode
 
@@ -24,6 +26,13 @@ class EventSink(Protocol):
         """Take an event. Raises what stands in the way of writing."""
 
 
+class NoSink:
+    """Takes events and keeps none: for who measures the training and has no run."""
+
+    def write(self, _event: AnyEvent) -> None:
+        """Take an event."""
+
+
 class EventWriter:
     """Appends events: one event, one line, one write. There must be one writer at a time (see RunDirectory.lock)."""
 
@@ -34,11 +43,11 @@ class EventWriter:
         """
         self._path = path
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+            self._file = files.open_own(path, os.O_RDWR | os.O_APPEND)
         except OSError as error:
             raise StorageError(f"cannot write {path}: {error.strerror}") from error
         self._size = self._cut_torn_line()
-        self._seq = self._last_seq() + 1
+        self._seq = _last_seq(self._file, self._size) + 1
 
     def write(self, event: AnyEvent) -> AnyEvent:
         """Number the event, stamp it with the time unless it brings its own, append it, and return it as written.
@@ -70,6 +79,11 @@ class EventWriter:
         """Bytes of the stream so far."""
         return self._size
 
+    @property
+    def seq(self) -> int:
+        """Number of the next event."""
+        return self._seq
+
     def close(self) -> None:
         os.close(self._file)
 
@@ -87,17 +101,26 @@ class EventWriter:
             os.ftruncate(self._file, position)
         return position
 
-    def _last_seq(self) -> int:
-        start = max(0, self._size - TAIL_BYTES)
-        lines = os.pread(self._file, self._size - start, start).splitlines()
-        for line in reversed(lines):
-            try:
-                seq = msgspec.json.decode(line).get("seq")
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError):
-                continue
-            if isinstance(seq, int):
-                return seq
-        return -1
+
+def next_seq(path: Path) -> int:
+    """Return the number that the next event of a stream gets. Raises OSError if there is one that cannot be read."""
+    try:
+        with files.open_bytes(path) as file:
+            return _last_seq(file.fileno(), os.fstat(file.fileno()).st_size) + 1
+    except FileNotFoundError:
+        return 0
+
+
+def _last_seq(file: int, size: int) -> int:
+    start = max(0, size - TAIL_BYTES)
+    for line in reversed(os.pread(file, size - start, start).splitlines()):
+        try:
+            seq = msgspec.json.decode(line).get("seq")
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError):
+            continue
+        if isinstance(seq, int) and seq >= 0:
+            return seq
+    return -1
 
 
 class EventReader:
@@ -148,9 +171,12 @@ class EventReader:
 
     def _new_bytes(self) -> bytes:
         try:
-            with self._path.open("rb") as file:
+            with files.open_bytes(self._path) as file:
                 file.seek(self._offset)
-                return file.read()
+                content = file.read(files.LARGE + 1)
+            if len(content) > files.LARGE:
+                raise OSError(errno.EFBIG, f"Has more than {files.LARGE >> 20} MB")
+            return content
         except FileNotFoundError:
             return b""
         except OSError as error:

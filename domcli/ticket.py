@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from domcli.bounds import Count, Seconds
 from domcli.devices import Device
 
 
@@ -15,12 +16,12 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: str
-    queued: float
+    queued: Seconds
     """When it was queued first, seconds since 1970."""
-    place: int = 0
+    place: Count = 0
     """Place among those that one command queued."""
     host: str
-    owner: int
+    owner: Count
     """User id of who queued it: nobody trains in somebody else's name."""
     folder: str
     """Where the trainer runs and relative data paths begin."""
@@ -28,14 +29,14 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     """The devices as they were asked for."""
     devices: tuple[Device, ...]
     """The devices it may run on, any of them."""
-    jobs: int = 1
+    jobs: Count = 1
     """It may start on a device where fewer than so many trainers run."""
-    threads: int | None = None
+    threads: Count | None = None
     """CPU threads of its trainer; None: its share of the cores."""
-    max_retries: int = 0
-    retries: int = 0
+    max_retries: Count = 0
+    retries: Count = 0
     """How often it has been launched again after a failure."""
-    not_before: float = 0.0
+    not_before: Seconds = 0.0
     """It waits until then, seconds since 1970."""
     directory: int = 0
     """Inode of the run directory: a copy of it is not in the queue."""

@@ -31,7 +31,7 @@ from images import look_at
 
 from domcli import __version__, devices
 from domcli.errors import DataError, DeviceError
-from domcli.rundir import replace_text
+from domcli.files import replace_text
 
 BUDGET = 470.0
 HINT = "--cpu tries the program out without one"

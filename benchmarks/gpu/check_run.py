@@ -34,7 +34,7 @@ from check_limits import run_limited
 from check_outcome import LEAST_SECONDS, WRONG, Outcome, Plan, Stage, State, line_of, right, unknown, wrong
 from check_summary import summary
 
-from domcli.rundir import replace_text
+from domcli.files import replace_text
 
 SCHEMA = 2
 

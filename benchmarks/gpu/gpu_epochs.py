@@ -7,11 +7,9 @@ between the epochs of a run of the digits with the paper's network, in which che
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from stage_report import Place, Report
@@ -31,7 +29,7 @@ from domcli import rundir
 from domcli.presets import PARADIGMS as PRESET_PARADIGMS
 from domcli.presets import available, from_run, resolve
 from domcli.runs import read_run
-from domcli.stream import EventWriter
+from domcli.stream import EventWriter, NoSink
 from domcli.trainer import device as devices
 from domcli.trainer.bench.cases import CASES, PARADIGMS, STEPS, TEST_IMAGES
 from domcli.trainer.bench.estimate import IMAGES, Measured, MeasuredEvaluation, MeasuredStep, estimate
@@ -90,7 +88,7 @@ def _epochs(place: Place, case: str, measured: Measured) -> dict[str, float]:
 
 def _epoch_of(training: Training) -> Callable[[], float]:
     """Return what does an epoch and tells its seconds."""
-    reporter, stop = ProgressReporter(training, EventWriter(Path(os.devnull))), StopFlag()
+    reporter, stop = ProgressReporter(training, NoSink()), StopFlag()
 
     def epoch() -> float:
         training.step, training.epoch_seconds = 0, 0.0

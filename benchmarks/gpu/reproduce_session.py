@@ -29,7 +29,8 @@ from reproduce_plan import (
 
 from domcli import launch
 from domcli.errors import ProcessError
-from domcli.rundir import RunDirectory, replace_text
+from domcli.files import replace_text
+from domcli.rundir import RunDirectory
 from domcli.runs import Run, RunReader
 from domcli.runstate import Status
 

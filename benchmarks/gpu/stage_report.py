@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from domcli.rundir import replace_text
+from domcli.files import replace_text
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

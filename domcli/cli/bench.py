@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from domcli import files
 from domcli.cli import options, output
 from domcli.errors import DomcliError, SettingsError, StorageError
 
@@ -117,10 +118,7 @@ def _together(trainers: str | None, pairs: int | None) -> list[str]:
 def _check_writable(path: Path) -> None:
     """Find out now, not after half an hour. Raises StorageError."""
     try:
-        existed = path.exists()
-        path.open("a").close()
-        if not existed:
-            path.unlink()
+        files.require_writable(path)
     except OSError as error:
         raise StorageError(f"cannot write {options.shown_path(path)}: {error.strerror}") from error
 
@@ -128,11 +126,11 @@ def _check_writable(path: Path) -> None:
 def _write_json(report: dict[str, Any], path: Path) -> None:
     import json
 
+    from domcli.exchange.files import write_file
+
     if path == STDOUT:
         output.json_data(report)
         return
-    try:
-        path.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"cannot write {options.shown_path(path)}: {error.strerror}") from error
+    text = json.dumps(report, indent=2, allow_nan=False) + "\n"
+    write_file(path, lambda file: file.write(text.encode()))
     output.note(f"written: {options.shown_path(path)}")

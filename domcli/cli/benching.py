@@ -8,14 +8,13 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from domcli import launch
+from domcli import children, launch
 from domcli.cli import output
 from domcli.cli.bench import BenchmarkError
 from domcli.cli.bench_slot import device_alone, warn_of_others
@@ -23,7 +22,7 @@ from domcli.cli.bench_view import View, make_view
 from domcli.cli.follow import Interrupts
 from domcli.errors import ProcessError, SettingsError
 
-PROCESS: Sequence[str] = (sys.executable, "-m", "domcli.trainer.bench")
+PROCESS: Sequence[str] = children.command("domcli.trainer.bench")
 POLL_SECONDS = 0.2
 REFUSED = 2
 CHUNK = 1 << 16

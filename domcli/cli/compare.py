@@ -188,16 +188,12 @@ def _document(comparison: Comparison, form: Form) -> str:
 
 
 def _write(text: str, file: Path | None) -> None:
-    from domcli.errors import StorageError
-    from domcli.rundir import replace_text
+    from domcli.exchange.files import write_file
 
     if file is None:
         output.text(text)
         return
-    try:
-        replace_text(file.expanduser().resolve(), text)
-    except OSError as problem:
-        raise StorageError(f"cannot write {file}: {problem.strerror}; choose another --output") from problem
+    write_file(file.expanduser(), lambda stream: stream.write(text.encode()))
     output.note(f"written: {file}")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from domcli import children
 from domcli.cli import options, output
 from domcli.errors import DomcliError
 
@@ -120,7 +121,7 @@ def _serve(runs_dir: Path, replay: Sequence[str], speed: float | None, port: int
         raise NoServerError(
             f"--web needs the package textual-serve ({error.name} is missing): pip install 'domcli[web]'"
         ) from error
-    command = [sys.executable, "-m", "domcli", "dashboard", "--runs-dir", str(runs_dir.absolute())]
+    command = [*children.command("domcli"), "dashboard", "--runs-dir", str(runs_dir.absolute())]
     for run in replay:
         command += ["--replay", run]
     command += ["--speed", str(speed)] if speed is not None else []

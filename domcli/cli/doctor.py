@@ -81,10 +81,10 @@ class _Examination:
             self._probe.close()
 
     def _begin_torch(self) -> Sequence[Check]:
+        from domcli import children
         from domcli.checks.pytorch import Probe
-        from domcli.launch.control import python_environment
 
-        self._probe = Probe(python_environment())
+        self._probe = Probe(children.environment())
         return []
 
     def _look_at_torch(self) -> Sequence[Check]:

@@ -7,7 +7,6 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import typer
 
-from domcli import evaluations, launch
+from domcli import children, evaluations, files, launch
 from domcli.cli import output
 from domcli.cli.evaluation_text import checkpoint, parameters
 from domcli.cli.evaluation_view import EvaluationView, make_view
@@ -29,7 +28,7 @@ from domcli.launch import slots
 from domcli.rundir import RunDirectory
 from domcli.settings import Settings
 
-PROCESS: Sequence[str] = (sys.executable, "-m", "domcli.trainer.assess")
+PROCESS: Sequence[str] = children.command("domcli.trainer.assess")
 LOG = "evaluation.log"
 POLL_SECONDS = 0.2
 REFUSED = 2
@@ -102,7 +101,7 @@ def _run_process(run: RunDirectory, folder: Path, slot: slots.Slot, wanted: str,
     launched = run.read_process()
     where = Path(launched.cwd) if launched is not None and Path(launched.cwd).is_dir() else Path.cwd()
     try:
-        with (folder / LOG).open("ab") as log:
+        with os.fdopen(files.open_own(folder / LOG, os.O_WRONLY | os.O_APPEND), "ab") as log:
             process = subprocess.Popen(
                 [*PROCESS, str(folder.absolute()), *placement.arguments()],
                 stdin=subprocess.DEVNULL,

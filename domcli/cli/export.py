@@ -62,14 +62,10 @@ def read_runs(names: Sequence[str] | None, runs_dir: Path | None) -> list[Run]:
 
 
 def _write_csv(target: str, text: str) -> None:
-    from domcli.errors import StorageError
-    from domcli.rundir import replace_text
+    from domcli.exchange.files import write_file
 
     if target == "-":
         output.text(text)
         return
-    try:
-        replace_text(Path(target), text)
-    except OSError as error:
-        raise StorageError(f"cannot write {target}: {error.strerror}") from error
+    write_file(Path(target), lambda file: file.write(text.encode()))
     output.note(f"wrote {target}")

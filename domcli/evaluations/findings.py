@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from domcli import files
 from domcli.errors import StorageError
 
 
@@ -31,8 +32,8 @@ class Findings:
         self.seconds = 0.0
         """That all of it took, over all sittings."""
         try:
-            self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-            for batch, size in _whole(self._path.read_bytes()):
+            self._file = files.open_own(self._path, os.O_RDWR | os.O_APPEND)
+            for batch, size in _whole(files.read_bytes(self._path, files.LARGE)):
                 self._note(batch, size)
             os.ftruncate(self._file, self._size)
         except OSError as error:
@@ -68,7 +69,7 @@ def _whole(content: bytes) -> Iterator[tuple[Batch, int]]:
     for line in content.splitlines(keepends=True):
         try:
             batch = msgspec.json.decode(line, type=Batch)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return
         if not line.endswith(b"\n") or len(batch.images) != len(batch.correct):
             return

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import msgspec
 
+from domcli import files
+from domcli.bounds import Count, Fraction, Seconds
 from domcli.errors import StorageError
 from domcli.evaluations.plan import Plan
-from domcli.rundir import RunDirectory, replace_text
+from domcli.files import replace_text
+from domcli.rundir import UNREADABLE, RunDirectory
 
 PLAN = "plan.json"
 RESULT = "result.json"
@@ -18,16 +21,16 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """A result. Accuracies are fractions of all `images`; `seconds` add up over all sittings."""
 
     plan: Plan
-    accuracy: float
+    accuracy: Fraction
     """Images that are classified correctly, with the attack and without."""
-    natural_accuracy: float
-    stages: dict[str, float]
+    natural_accuracy: Fraction
+    stages: dict[str, Fraction]
     """Accuracy left after each attack in turn; it begins with `natural`, which is none."""
-    images: int
-    test_images: int
+    images: Count
+    test_images: Count
     """Size of the run's test set."""
-    seconds: float
-    date: float
+    seconds: Seconds
+    date: Seconds
     """When it was done, seconds since 1970."""
     device: str
     device_name: str
@@ -41,9 +44,11 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
 def prepare(run: RunDirectory, plan: Plan) -> Path:
     """Return the folder of an evaluation, made with its plan if it is not there. Raises StorageError."""
+    run.require_own("evaluate")
     folder = run.evaluations / plan.name
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        for path in (run.evaluations, folder):
+            files.make_folder(path)
     except OSError as error:
         raise StorageError(f"cannot write in {run.path}: {error.strerror}") from error
     _write(folder / PLAN, plan)
@@ -53,16 +58,16 @@ def prepare(run: RunDirectory, plan: Plan) -> Path:
 def read_plan(folder: Path) -> Plan:
     """Return what the evaluation of a folder is to measure. Raises StorageError if it cannot be read."""
     try:
-        return msgspec.json.decode((folder / PLAN).read_bytes(), type=Plan)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        return msgspec.json.decode(files.read_bytes(folder / PLAN), type=Plan)
+    except UNREADABLE as error:
         raise StorageError(f"{folder / PLAN} cannot be read: delete this evaluation and ask for it again") from error
 
 
 def read_result(folder: Path) -> Evaluation | None:
     """Return the result that lies in the folder of an evaluation; None if there is none, or it is damaged."""
     try:
-        return msgspec.json.decode((folder / RESULT).read_bytes(), type=Evaluation)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.json.decode(files.read_bytes(folder / RESULT), type=Evaluation)
+    except UNREADABLE:
         return None
 
 

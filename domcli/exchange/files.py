@@ -1,13 +1,12 @@
-"""What all exports share: files written aside, then renamed, and runs told apart by name."""
+"""What all exports share: how files are written, and runs told apart by name."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
 
+from domcli import files
 from domcli.errors import DomcliError, StorageError
 
 
@@ -16,24 +15,11 @@ class ExportError(DomcliError):
 
 
 def write_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Let `write` fill a file aside and rename it over `path`, whose folder is created if need be.
-
-    Whatever goes wrong, `path` is as it was. Raises StorageError if nothing can be written there.
-    """
-    aside: str | None = None
+    """Let `write` make a file that a person asked for (see domcli.files.result). Raises StorageError."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        Path(aside).chmod(0o644)
-        Path(aside).replace(path)
-    except BaseException as error:
-        if aside is not None:
-            Path(aside).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise StorageError(f"cannot write {path}: {error.strerror}") from error
-        raise
+        files.result(path, write)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}") from error
 
 
 def require_different_names(names: Iterable[str]) -> None:

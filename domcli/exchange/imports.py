@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from domcli import __version__, finding, rundir
+from domcli import __version__, files, finding, rundir
 from domcli.errors import StorageError
 from domcli.events import AnyEvent, EpochEnd, Finished, Started, Stopped, TestMetrics, TrainMetrics, encode
 from domcli.exchange.official import LoggedEpoch, Measured, OfficialLog, OfficialLogError, Session, read_log
@@ -87,8 +87,8 @@ def write_runs(runs: Sequence[ImportedRun], runs_dir: Path) -> list[RunDirectory
         for run in runs:
             written.append(rundir.create(runs_dir, run.name, run.settings.to_dict(), run.environment))
             lines = b"".join(encode(event) for event in run.events).decode()
-            rundir.replace_text(written[-1].log, run.log)
-            rundir.replace_text(written[-1].events, lines)
+            files.replace_text(written[-1].log, run.log)
+            files.replace_text(written[-1].events, lines)
             written[-1].reserve.unlink(missing_ok=True)
     except BaseException as error:
         for directory in written:

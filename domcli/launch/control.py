@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,15 +14,16 @@ from pathlib import Path
 
 import msgspec
 
-from domcli import process
+from domcli import children, files, process
 from domcli.devices import CPU, VISIBLE, Device
 from domcli.errors import ProcessError, StorageError
 from domcli.launch import locks
 from domcli.process import ProcessIdentity
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
+from domcli.stream import next_seq
 
-TRAINER = (sys.executable, "-m", "domcli.trainer")
+TRAINER = children.command("domcli.trainer")
 STOP_SECONDS = 60.0
 """How long a trainer may take to write its checkpoint and stop."""
 KILL_SECONDS = 10.0
@@ -54,21 +54,12 @@ class Placement:
 
     def environment(self) -> dict[str, str]:
         """Return the trainer's environment variables: this process's, its device and its threads."""
-        environment = python_environment()
+        environment = children.environment()
         if self.device.visible is not None:
             environment[VISIBLE] = self.device.visible
         if self.threads is not None:
             environment["OMP_NUM_THREADS"] = str(self.threads)
         return environment
-
-
-def python_environment() -> dict[str, str]:
-    """Return the environment variables for a Python process of domcli's own: unbuffered, and only installed modules."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        # `-m` would put the current folder first, and somebody's random.py there in place of Python's.
-        environment["PYTHONSAFEPATH"] = "1"
-    return environment
 
 
 def start(
@@ -93,7 +84,8 @@ def start_locked(run: RunDirectory, lock: int, placement: Placement, command: Se
     arguments = [str(run.path.absolute()), *placement.arguments(), "--lock", str(lock), *ticket]
     launched = time.time()
     try:
-        with run.log.open("ab") as log, _signals_held_back():
+        first = next_seq(run.events)
+        with os.fdopen(files.open_own(run.log, os.O_WRONLY | os.O_APPEND), "ab") as log, _signals_held_back():
             trainer = subprocess.Popen(
                 [*command, *arguments],
                 stdin=subprocess.DEVNULL,
@@ -106,7 +98,7 @@ def start_locked(run: RunDirectory, lock: int, placement: Placement, command: Se
             )
     except OSError as error:
         raise ProcessError(f"cannot start the trainer of {run.name}: {error}") from error
-    _record(run, trainer, launched, folder, placement)
+    _record(run, trainer, launched, first, folder, placement)
     return trainer
 
 
@@ -118,6 +110,7 @@ def sole_access(run: RunDirectory, patience: float = RELEASE_SECONDS) -> Iterato
     seconds to wait for it. Raises ProcessError while a trainer works on the run, here or elsewhere, StorageError if
     nothing can be written.
     """
+    run.require_own("launch or change")
     deadline = time.monotonic() + patience
     while (lock := locks.acquire(run.lock)) is None:
         identity = run.read_process()
@@ -137,6 +130,7 @@ def request_stop(run: RunDirectory) -> ProcessIdentity:
 
     Raises ProcessError when no trainer of this machine works on the run.
     """
+    run.require_own("stop")
     return _signal(run, signal.SIGTERM)
 
 
@@ -156,8 +150,9 @@ def kill(run: RunDirectory, timeout: float = KILL_SECONDS) -> ProcessIdentity:
 
     Raises ProcessError when there is none on this machine, or if it does not end.
     """
-    # Without its ticket it is not launched again for having failed.
-    run.ticket.unlink(missing_ok=True)
+    run.require_own("kill")
+    with contextlib.suppress(OSError):  # without its ticket it is not launched again for having failed
+        run.ticket.unlink()
     identity = _signal(run, signal.SIGKILL)
     if not _gone(identity, timeout):
         raise ProcessError(f"{run.name}: process {identity.pid} does not end; it may be waiting for a disk or driver")
@@ -193,7 +188,7 @@ def _refuse_elsewhere(run: RunDirectory) -> None:
 
 
 def _record(
-    run: RunDirectory, trainer: subprocess.Popen[bytes], launched: float, folder: Path, placement: Placement
+    run: RunDirectory, trainer: subprocess.Popen[bytes], launched: float, first: int, folder: Path, placement: Placement
 ) -> None:
     here = process.identify(trainer.pid)
     identity = ProcessIdentity(
@@ -202,6 +197,7 @@ def _record(
         host=socket.gethostname(),
         cwd=str(folder),
         launched=launched,
+        first_event=first,
         ticket=placement.ticket,
         device=placement.device.name,
         birth=here.birth if here else "",

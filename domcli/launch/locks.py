@@ -1,4 +1,7 @@
-"""File locks: held by a process and those it passes them on to, given back by the kernel however they end."""
+"""File locks: held by a process and those it passes them on to, given back by the kernel however they end.
+
+A lock file may lie where several users write: it is opened through no link, and nothing but the lock is done to it.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +11,21 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from domcli import files
 from domcli.errors import StorageError
 
-SHARED_MODE = 0o666
-"""Several users of one runs directory lock the same files."""
 
-
-def acquire(path: Path, *, wait: bool = False) -> int | None:
+def acquire(path: Path, *, base: Path | None = None, shared: bool = False, wait: bool = False) -> int | None:
     """Lock a file, made if it is not there, and return its descriptor, to be closed; None if somebody else holds it.
 
-    Raises StorageError if it cannot be opened.
+    Below `base` (the file's folder where none is given) no link is followed. A file that is not `shared` with other
+    users must be one's own. Raises StorageError if it cannot be opened.
     """
+    base = path.parent if base is None else base
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, SHARED_MODE)
+        handle = files.open_shared(path, base=base) if shared else files.open_own(path, os.O_RDWR, base=base)
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+        raise StorageError(f"cannot write {path}: {error.strerror}{_advice(error, shared)}") from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
@@ -33,15 +36,13 @@ def acquire(path: Path, *, wait: bool = False) -> int | None:
         raise StorageError(
             f"files cannot be locked in {path.parent}: {error.strerror}; choose a runs directory on another file system"
         ) from error
-    with contextlib.suppress(OSError):
-        os.fchmod(handle, SHARED_MODE)
     return handle
 
 
 @contextlib.contextmanager
-def held(path: Path) -> Iterator[None]:
+def held(path: Path, *, base: Path | None = None, shared: bool = False) -> Iterator[None]:
     """Wait for a lock and hold it for a moment."""
-    handle = acquire(path, wait=True)
+    handle = acquire(path, base=base, shared=shared, wait=True)
     assert handle is not None
     try:
         yield
@@ -52,7 +53,7 @@ def held(path: Path) -> Iterator[None]:
 def is_held(path: Path) -> bool:
     """Tell whether somebody holds the lock (flock: on a shared file system this also sees other machines)."""
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        handle = _opened(path)
     except OSError:
         return False
     try:
@@ -62,3 +63,17 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(handle)
     return False
+
+
+def _opened(path: Path) -> int:
+    quiet = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        return os.open(path, os.O_RDWR | quiet)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY | quiet)
+
+
+def _advice(error: OSError, shared: bool) -> str:
+    if shared and isinstance(error, PermissionError):
+        return "; a runs directory that a group shares needs umask 002 of everybody (README, Sharing a runs directory)"
+    return ""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from domcli import devices, finding
+from domcli import children, devices, files, finding
 from domcli.devices import Device
 from domcli.errors import ProcessError, StorageError
 from domcli.events import Stopped
 from domcli.launch import locks
-from domcli.launch.control import python_environment, sole_access
-from domcli.launch.slots import host_folder
+from domcli.launch.control import sole_access
+from domcli.launch.slots import HostFolder, host_folder
 from domcli.process import ProcessIdentity
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
@@ -31,7 +31,7 @@ from domcli.ticket import Ticket
 if TYPE_CHECKING:
     from domcli.settings import Settings
 
-SUPERVISOR = (sys.executable, "-m", "domcli.launch.supervisor")
+SUPERVISOR = children.command("domcli.launch.supervisor")
 LOG_BYTES = 1_000_000
 """The supervisor's log begins anew when it has grown over this."""
 
@@ -46,7 +46,7 @@ def new_ticket(
         queued=time.time(),
         place=place,
         host=socket.gethostname(),
-        owner=os.getuid(),
+        owner=os.geteuid(),
         folder=str(Path.cwd()),
         wanted=wanted,
         devices=chosen,
@@ -86,6 +86,7 @@ def enqueue(run: RunDirectory, ticket: Ticket) -> None:
 
     Raises ProcessError for a run that is finished, queued or at work, StorageError if nothing can be written.
     """
+    run.require_own("resume")
     run.read_settings()
     with sole_access(run):
         if run.waiting_ticket() is not None:
@@ -110,6 +111,7 @@ def cancel(run: RunDirectory) -> bool:
     """
     if run.waiting_ticket() is None:
         return False
+    run.require_own("take out of the queue")
     with sole_access(run):
         if run.waiting_ticket() is None:
             return False
@@ -138,7 +140,7 @@ def tickets(runs_dir: Path) -> list[tuple[RunDirectory, Ticket]]:
     found = []
     for run in finding.with_tickets(runs_dir):
         ticket = run.read_ticket()
-        if ticket is not None and ticket.host == socket.gethostname() and ticket.owner == os.getuid():
+        if ticket is not None and ticket.host == socket.gethostname() and ticket.owner == os.geteuid() and run.is_own():
             found.append((run, ticket))
     return sorted(found, key=lambda entry: entry[1].order)
 
@@ -153,20 +155,31 @@ def wake(runs_dir: Path, command: Sequence[str] | None = None) -> None:
     folder = host_folder(runs_dir)
     if locks.is_held(folder.supervisor):
         return
-    if folder.log.exists() and folder.log.stat().st_size > LOG_BYTES:
-        folder.log.unlink(missing_ok=True)
     try:
-        with folder.log.open("ab") as log:
+        with os.fdopen(_open_log(folder), "ab") as log:
             subprocess.Popen(
                 [*(command or SUPERVISOR), str(runs_dir.absolute())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=python_environment(),
+                env=children.environment(),
                 start_new_session=True,
             )
     except OSError as error:
         raise ProcessError(f"cannot start the process that advances the queue: {error}") from error
+
+
+def _open_log(folder: HostFolder) -> int:
+    """Open the supervisor's log, begun anew where it has grown long; a disk that is full does not stop the queue."""
+    try:
+        log = files.open_own(folder.log, os.O_WRONLY | os.O_APPEND, base=folder.base)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    if os.fstat(log).st_size > LOG_BYTES:
+        os.ftruncate(log, 0)
+    return log
 
 
 def stalled(runs_dir: Path) -> Path | None:

@@ -10,14 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import socket
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from domcli import finding
+from domcli import files, finding
 from domcli.devices import Device
 from domcli.errors import StorageError
 from domcli.launch import locks
@@ -33,6 +32,11 @@ class HostFolder:
     """What the launchers of one machine share, in the runs directory; nothing in it is missed when it is deleted."""
 
     path: Path
+
+    @property
+    def base(self) -> Path:
+        """The runs directory: below it no link is followed."""
+        return self.path.parents[1]
 
     @property
     def supervisor(self) -> Path:
@@ -75,19 +79,17 @@ def seen_folder(runs_dir: Path) -> HostFolder:
 
 
 def host_folder(runs_dir: Path) -> HostFolder:
-    """Return this machine's folder in the runs directory, made if needed, for everybody who may write there.
+    """Return this machine's folder in the runs directory, made if needed, with the mode that the umask leaves it.
 
     Raises StorageError if it cannot be made.
     """
     folder = seen_folder(runs_dir)
-    host = folder.path
     try:
-        for path in (host.parent, host):
-            if not path.is_dir():
-                path.mkdir(parents=True, exist_ok=True)
-                path.chmod(runs_dir.stat().st_mode & 0o7777)
+        runs_dir.mkdir(parents=True, exist_ok=True)
+        for path in (folder.path.parent, folder.path):
+            files.make_folder(path)
     except OSError as error:
-        raise StorageError(f"cannot write in {runs_dir}: {error.strerror}") from error
+        raise StorageError(f"cannot write in {runs_dir}: {error.filename or runs_dir}: {error.strerror}") from error
     return folder
 
 
@@ -98,13 +100,14 @@ def forget(runs_dir: Path) -> None:
     folder = host_folder(runs_dir)
     with contextlib.suppress(StorageError):
         deadline = time.monotonic() + FORGET_SECONDS
-        while (lock := locks.acquire(folder.supervisor)) is None:
+        while (lock := locks.acquire(folder.supervisor, base=folder.base)) is None:
             if time.monotonic() >= deadline:
                 return
             time.sleep(0.05)
-        with locks.held(folder.choice):
+        with _choosing(folder):
             if not any(map(locks.is_held, (*folder.path.glob("slot-*.lock"), *folder.path.glob("alone-*.lock")))):
-                shutil.rmtree(folder.path, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    files.remove(folder.path)
         os.close(lock)
         with contextlib.suppress(OSError):
             folder.path.parent.rmdir()
@@ -115,13 +118,13 @@ def take(folder: HostFolder, devices: Collection[Device], jobs: int) -> Slot | N
 
     A device that somebody keeps for itself has none.
     """
-    with locks.held(folder.choice):
+    with _choosing(folder):
         shared = [device for device in devices if not is_kept(folder, device)]
         for device in sorted(shared, key=lambda device: in_use(folder, device)):
             if in_use(folder, device) >= jobs:
                 return None
             for number in range(jobs):
-                handle = locks.acquire(folder.slot(device, number))
+                handle = locks.acquire(folder.slot(device, number), base=folder.base, shared=True)
                 if handle is not None:
                     return Slot(device, handle)
     return None
@@ -133,8 +136,8 @@ def keep(folder: HostFolder, device: Device) -> Slot | None:
     Trainers at work there go on, and are to be waited for (`in_use`). That the device is kept first lets it become
     free, as a run that waits in the queue keeps later ones away.
     """
-    with locks.held(folder.choice):
-        handle = locks.acquire(folder.alone(device))
+    with _choosing(folder):
+        handle = locks.acquire(folder.alone(device), base=folder.base, shared=True)
     return None if handle is None else Slot(device, handle)
 
 
@@ -153,6 +156,10 @@ def kept_from(runs_dir: Path, ticket: Ticket) -> list[str]:
 def in_use(folder: HostFolder, device: Device) -> int:
     """Return how many trainers of this runs directory run on a device of this machine."""
     return sum(locks.is_held(path) for path in folder.path.glob(f"slot-{_file_name(device)}-*.lock"))
+
+
+def _choosing(folder: HostFolder) -> contextlib.AbstractContextManager[None]:
+    return locks.held(folder.choice, base=folder.base, shared=True)
 
 
 def _file_name(device: Device) -> str:

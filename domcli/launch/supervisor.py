@@ -7,6 +7,7 @@ in the run directories. It ends when nothing is left to do.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -145,6 +146,10 @@ class Supervisor:
                 log.info("%s: trainer %d on %s", run.name, child.pid, slot.device.name)
 
     def _spawn(self, run: RunDirectory, lock: int, placement: Placement) -> subprocess.Popen[bytes] | None:
+        foreign = run.foreign()
+        if foreign is not None:
+            self._close(run, "refused", f"{foreign} does not belong to the owner of the run: nothing is done by it")
+            return None
         if placement.folder is not None and not placement.folder.is_dir():
             self._close(run, "refused", f"the folder in which it was queued is gone: {placement.folder}")
             return None
@@ -183,7 +188,7 @@ def main(arguments: Sequence[str], command: Sequence[str] | None = None) -> int:
     runs_dir = Path(arguments[0])
     try:
         while queue.tickets(runs_dir):
-            lock = _sole_supervisor(slots.host_folder(runs_dir).supervisor)
+            lock = _sole_supervisor(slots.host_folder(runs_dir))
             if lock is None:
                 return 0
             _advance_to_the_end(runs_dir, command)
@@ -203,16 +208,17 @@ def _advance_to_the_end(runs_dir: Path, command: Sequence[str] | None) -> None:
     log.info("nothing left in the queue")
 
 
-def _sole_supervisor(path: Path) -> int | None:
+def _sole_supervisor(folder: slots.HostFolder) -> int | None:
     """Return the lock, with this process's id in its file, or None if another supervisor has it.
 
     Who only looks whether it is held holds it for a moment.
     """
     for _ in range(5):
-        lock = locks.acquire(path)
+        lock = locks.acquire(folder.supervisor, base=folder.base)
         if lock is not None:
-            os.ftruncate(lock, 0)
-            os.write(lock, f"{os.getpid()}\n".encode())
+            with contextlib.suppress(OSError):  # a full disk: the lock is what counts
+                os.ftruncate(lock, 0)
+                os.write(lock, f"{os.getpid()}\n".encode())
             return lock
         time.sleep(0.02)
     return None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from domcli.cachedir import cache_directory
-from domcli.rundir import replace_text
+from domcli.files import replace_text
 
 if TYPE_CHECKING:
     from domcli.settings import Settings

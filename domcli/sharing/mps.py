@@ -10,11 +10,12 @@ import contextlib
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from domcli import children
 
 PROGRAM = "nvidia-cuda-mps-control"
 PIPE, LOG = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"
@@ -112,10 +113,11 @@ def _keeper() -> tuple[Path, subprocess.Popen[str]]:
     try:
         folder = Path(tempfile.mkdtemp(prefix="domcli-mps-"))
         keeper = subprocess.Popen(
-            [sys.executable, "-m", "domcli.sharing.keeper", str(folder)],
+            [*children.command("domcli.sharing.keeper"), str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env=children.environment(),
             start_new_session=True,
         )
     except OSError as error:

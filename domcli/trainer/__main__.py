@@ -21,12 +21,12 @@ from pathlib import Path
 
 import msgspec
 
-from domcli import plain
+from domcli import files, plain
 from domcli.brief import BriefWriter
 from domcli.errors import DomcliError, ProcessError, StorageError
 from domcli.events import AnyEvent, Failed, Started, Stopped
 from domcli.process import identify
-from domcli.rundir import RESERVE_BYTES, RunDirectory
+from domcli.rundir import RunDirectory
 from domcli.stream import EventWriter
 from domcli.trainer import anew, torch_environment
 from domcli.trainer.again import told_again
@@ -107,7 +107,9 @@ def _run_training(run: RunDirectory, options: argparse.Namespace, writer: EventW
     from domcli.presets import from_run
 
     settings = from_run(run)
-    _keep_reserve(run)
+    run.keep_reserve()
+    for folder in (run.path, run.checkpoints):
+        files.clear_leftovers(folder)
     plain.as_created(run.read_environment())
     os.environ.update(torch_environment())
     startup = Startup()
@@ -137,7 +139,8 @@ def _nothing_collected() -> Iterator[None]:
 @contextlib.contextmanager
 def _sole_trainer(run: RunDirectory, given: int | None, ticket: str) -> Iterator[None]:
     """Hold the run's lock and say in process.json who does. Raises ProcessError if another trainer holds it."""
-    lock = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o666) if given is None else given
+    run.require_own("train")
+    lock = files.open_own(run.lock, os.O_RDWR) if given is None else given
     try:
         os.set_inheritable(lock, False)
         try:
@@ -150,11 +153,6 @@ def _sole_trainer(run: RunDirectory, given: int | None, ticket: str) -> Iterator
         yield
     finally:
         os.close(lock)
-
-
-def _keep_reserve(run: RunDirectory) -> None:
-    if not run.reserve.exists():
-        run.reserve.write_bytes(b"\0" * RESERVE_BYTES)
 
 
 def _close(run: RunDirectory, writer: EventWriter, event: Failed | Stopped) -> None:

@@ -7,9 +7,7 @@ every draw is a function of seed, epoch and step (see seeding).
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from domcli import files
 from domcli.errors import CheckpointError, StorageError
 from domcli.rundir import RunDirectory
 from domcli.settings import Settings
@@ -99,18 +98,9 @@ def load_weights(path: Path, network: nn.Module) -> None:
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-    aside = path.with_name(f".{path.name}-new")
     try:
-        with aside.open("wb") as file:
-            for piece in _pieces(tensors, about):
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.chmod(0o644)
-        aside.replace(path)
-        _sync_folder(path.parent)
+        files.replace(path, lambda file: file.writelines(_pieces(tensors, about)))
     except OSError as error:
-        aside.unlink(missing_ok=True)
         reason = STORAGE.get(error.errno or 0, str(error))
         raise StorageError(f"cannot write the checkpoint {path}: {reason}") from error
 
@@ -131,16 +121,6 @@ def _pieces(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> Iterator
     yield len(text).to_bytes(8, "little") + text
     for _, value in ordered:
         yield value.flatten().view(torch.uint8).numpy()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have a renaming survive a power failure, on file systems that can do that for a folder."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _restore_resume_tensors(tensors: dict[str, Tensor], training: Training) -> None:

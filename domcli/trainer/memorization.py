@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from domcli import files
 from domcli.errors import StorageError
 from domcli.events import LOSS_RANGES, Memorization
 from domcli.trainer.meter import Totals
@@ -101,8 +103,9 @@ class LossArchive:
         """Open the file, or create it with every entry NaN. Raises StorageError if that is not possible."""
         self._path = path
         try:
-            if not path.exists():
+            if not os.path.lexists(path):
                 self._create(epochs, patterns)
+            os.close(files.open_own(path, os.O_RDWR))
             self._rows: Any = np.lib.format.open_memmap(path, mode="r+")
         except (OSError, ValueError) as error:
             raise StorageError(f"cannot keep the losses in {path}: {error}") from error
@@ -110,14 +113,14 @@ class LossArchive:
             raise StorageError(f"{path} is for other settings: its shape is {self._rows.shape}")
 
     def _create(self, epochs: int, patterns: int) -> None:
-        aside = self._path.with_name(f".{self._path.name}-new")
-        with aside.open("wb") as file:
+        def write(file: IO[bytes]) -> None:
             header = {"descr": "<f2", "fortran_order": False, "shape": (epochs, patterns)}
             np.lib.format.write_array_header_2_0(file, header)
             row = np.full(patterns, np.nan, "<f2").tobytes()
             for _ in range(epochs):
                 file.write(row)
-        aside.replace(self._path)
+
+        files.replace(self._path, write)
 
     def keep(self, epoch: int, losses: Tensor) -> None:
         """Write the row of an epoch (from 0)."""

@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from domcli import evaluations
+from domcli import evaluations, files
 from domcli.errors import CheckpointError, DomcliError, ProcessError, StorageError
 from domcli.rundir import RunDirectory
 from domcli.trainer import torch_environment
@@ -73,7 +73,7 @@ def _weights(plan: evaluations.Plan, run: RunDirectory) -> bytes:
 
     path = plan.file(run)
     try:
-        content = path.read_bytes()
+        content = files.read_bytes(path, files.HUGE)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != plan.digest:
@@ -85,7 +85,7 @@ def _weights(plan: evaluations.Plan, run: RunDirectory) -> bytes:
 def _sole_process(folder: Path) -> Iterator[None]:
     """Hold the lock of an evaluation. Raises ProcessError if another process is at work on the same one."""
     try:
-        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+        lock = files.open_own(folder / "lock", os.O_RDWR)
     except OSError as error:
         raise StorageError(f"cannot write in {folder}: {error.strerror}") from error
     try:

@@ -7,7 +7,6 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from domcli.settings import AttackSettings, Settings
-from domcli.stream import EventWriter
+from domcli.stream import NoSink
 from domcli.trainer import device as devices
 from domcli.trainer.augment import to_float, to_uint8
 from domcli.trainer.bench.cases import TEST_IMAGES
@@ -134,7 +133,7 @@ def domcli_side(job: Job) -> Answers:
     """Let a trainer train an epoch of exactly the steps to measure."""
     device = devices.select_device(job.device)
     training = fresh_training(job.settings, device, *synthetic_images(job.settings.train.batch_size * job.steps))
-    reporter = ProgressReporter(training, EventWriter(Path(os.devnull)))
+    reporter = ProgressReporter(training, NoSink())
     stop = StopFlag()
 
     def measure() -> Measurement:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
-from pathlib import Path
 from typing import Protocol
 
 import torch
 
-from domcli.stream import EventWriter
+from domcli.stream import NoSink
 from domcli.trainer import device as devices
 from domcli.trainer.bench.sides import fresh_training, synthetic_images
 from domcli.trainer.bench.workers import Answers, Job, Prepared
@@ -116,7 +114,7 @@ def trainer_side(job: Job) -> Answers:
     images, labels = synthetic_images(DISTINCT)
     times = IMAGES[device.type] // DISTINCT
     training = fresh_training(job.settings, device, images.repeat(times, 1, 1, 1), labels.repeat(times))
-    reporter = Marking(training, EventWriter(Path(os.devnull)))
+    reporter = Marking(training, NoSink())
 
     def prepare() -> Prepared:
         reporter.clock = HostClock()

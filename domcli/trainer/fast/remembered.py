@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from domcli.cachedir import cache_directory
-from domcli.rundir import replace_text
+from domcli.files import replace_text
 from domcli.trainer import device as devices
 
 if TYPE_CHECKING:

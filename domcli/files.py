@@ -1,0 +1,324 @@
+"""The one way files are opened: nothing but regular files is read, and nothing is written through a planted link.
+
+A runs directory may be shared, so each file in it may have been put there by somebody else: a link to a file of one's
+own, a named pipe that never answers, a device that never ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import os
+import pwd
+import re
+import secrets
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import IO
+
+SMALL = 16 << 20
+"""Bytes that settings, presets and the JSON of a run may have: a thousand times what they do have."""
+LARGE = 1 << 30
+"""Bytes that a stream of events, a log or an archive may have to be read at once."""
+ASIDE = ".new-"
+"""How the names of files and folders begin that are written aside, to be renamed."""
+HUGE = 1 << 36
+"""Bytes that a checkpoint may have."""
+OLD_SECONDS = 3600.0
+"""What was written aside so long ago is what a killed process has left."""
+READER_SECONDS = 5.0
+"""How long a pipe may wait for the program that reads it."""
+
+_QUIET = os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+_LEFT = re.compile(
+    rf"{re.escape(ASIDE)}|\.(settings|environment|process|queue|brief|plan|result)\.(toml|json)-\w{{8}}$"
+    r"|\.[\w-]+\.(safetensors|npy)-new$"
+)
+"""What is written aside, by this version and by earlier ones."""
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFLNK: "a link",
+}
+
+
+def open_bytes(path: Path, *, through_links: bool = True) -> IO[bytes]:
+    """Open a regular file for reading, without ever waiting. Raises OSError for anything else, saying what it is."""
+    _require_regular(path.stat() if through_links else path.lstat(), path)
+    handle = os.open(path, os.O_RDONLY | _QUIET | (0 if through_links else os.O_NOFOLLOW))
+    file = os.fdopen(handle, "rb")
+    try:
+        _require_regular(os.fstat(handle), path)
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def read_bytes(path: Path, most: int = SMALL) -> bytes:
+    """Return what is in a regular file. Raises OSError for any other kind of file and for more than `most` bytes."""
+    with open_bytes(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"Has more than {most >> 20} MB", str(path))
+    return content
+
+
+def read_text(path: Path, most: int = SMALL, *, encoding: str = "utf-8") -> str:
+    """Return the text in a regular file. Raises OSError (see `read_bytes`), ValueError for another encoding."""
+    return read_bytes(path, most).decode(encoding)
+
+
+def is_regular(path: Path) -> bool:
+    """Tell whether a regular file is there, through links."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (OSError, ValueError):  # a name that is too long, a folder that may not be entered, a null character
+        return False
+
+
+def user_name(uid: int) -> str:
+    """Return what a user is called."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
+
+
+def is_own(found: os.stat_result, folder: Path) -> bool:
+    """Tell whether what was found in a folder belongs to the user of this process.
+
+    Some file systems show one owner for everybody's files, or another one than the user: what counts is whom a file
+    belongs to that this process makes there.
+    """
+    return found.st_uid == os.geteuid() or found.st_uid == _seen_as(found.st_dev, folder)
+
+
+def open_own(path: Path, flags: int, *, base: Path | None = None) -> int:
+    """Open a regular file of one's own for writing, made if it is not there; return its descriptor.
+
+    It is opened relative to a handle of its folder, and no link is followed from `base` on (its folder where none is
+    given). In a folder to which others may write, a file with a second name might be any file of one's own, and is
+    refused. Raises OSError.
+    """
+    with folder_handle(path, base) as folder:
+        handle = os.open(path.name, flags | os.O_CREAT | os.O_NOFOLLOW | _QUIET, 0o666, dir_fd=folder)
+        try:
+            found = os.fstat(handle)
+            _require_regular(found, path)
+            if not is_own(found, path.parent):
+                raise OSError(errno.EPERM, f"Belongs to {user_name(found.st_uid)}", str(path))
+            if found.st_nlink != 1 and os.fstat(folder).st_mode & 0o022:
+                raise OSError(errno.EPERM, "Has a second name, in a folder to which others may write", str(path))
+        except OSError:
+            os.close(handle)
+            raise
+    return handle
+
+
+def open_shared(path: Path, *, base: Path) -> int:
+    """Open a file to be locked by several users, made if it is not there; what is in it is nobody's business.
+
+    No link is followed from `base` on. Who may not write to it opens it for reading, which suffices on local file
+    systems. Raises OSError.
+    """
+    with folder_handle(path, base) as folder:
+        try:
+            handle = os.open(path.name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | _QUIET, 0o666, dir_fd=folder)
+        except PermissionError:
+            handle = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | _QUIET, dir_fd=folder)
+    try:
+        _require_regular(os.fstat(handle), path)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
+
+
+@contextlib.contextmanager
+def folder_handle(path: Path, base: Path | None = None) -> Iterator[int]:
+    """Open the folder of a file; from `base` (which may be reached through links) down, no link is followed."""
+    base = path.parent if base is None else base
+    handle = os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in path.parent.relative_to(base).parts:
+            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=handle)
+            os.close(handle)
+            handle = inner
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder that is not there yet; what is there must be a folder, and no link. Raises OSError."""
+    with contextlib.suppress(FileExistsError):
+        path.mkdir()
+    found = path.lstat().st_mode
+    if not stat.S_ISDIR(found):
+        raise OSError(errno.ENOTDIR, f"Is {_kind(found)}, not a folder", str(path))
+
+
+def replace(path: Path, write: Callable[[IO[bytes]], object], *, durable: bool = True) -> None:
+    """Let `write` fill a file aside and rename it over `path`; whatever goes wrong, `path` is as it was.
+
+    A new file gets the mode that the umask leaves it, one that exists keeps its own. What is not `durable` may be
+    gone after a power failure, and is not waited for. Raises OSError.
+    """
+    name = f"{ASIDE}{path.name[:200]}-{secrets.token_hex(4)}"
+    with folder_handle(path) as folder:
+        handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                _keep_mode(path.name, folder, handle)
+                write(file)
+                file.flush()
+                if durable:
+                    os.fsync(handle)
+            os.rename(name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=folder)
+            raise
+        if durable:
+            with contextlib.suppress(OSError):  # some file systems cannot do that for a folder
+                os.fsync(folder)
+
+
+def replace_text(path: Path, text: str, *, durable: bool = True) -> None:
+    """Write a text file (see `replace`)."""
+    replace(path, lambda file: file.write(text.encode("utf-8")), durable=durable)
+
+
+def result(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Let `write` make a file that a person asked for, in a folder that is made if need be.
+
+    It goes through links, and into pipes and devices as they are; a regular file is written aside, then renamed, and
+    keeps its mode. Raises OSError; a regular file is then as it was.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        found = None
+    if found is None or (stat.S_ISREG(found.st_mode) and not (streams := _streams(found))):
+        target = Path(os.path.realpath(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        replace(target, write)
+        return
+    if not stat.S_ISREG(found.st_mode):
+        _require_writable_special(path)
+    content = BytesIO()
+    write(content)
+    handle = os.dup(streams[0]) if stat.S_ISREG(found.st_mode) else _open_special(path, found)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content.getbuffer())
+
+
+def require_writable(path: Path) -> None:
+    """Find out before long work whether `result` can make a file there. Raises OSError."""
+    target = Path(os.path.realpath(path))
+    if target.exists() and not is_regular(target):
+        _require_writable_special(target)
+        return
+    folder = next(one for one in target.parents if one.exists())
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove from a folder what killed processes of this user have left aside there (see OLD_SECONDS)."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _LEFT.match(entry.name):
+                with contextlib.suppress(OSError):
+                    found = entry.stat(follow_symlinks=False)
+                    if abs(time.time() - found.st_mtime) > OLD_SECONDS and is_own(found, folder):
+                        remove(Path(entry.path))
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link, or a folder with all that is in it; links in it are not followed. Raises OSError."""
+    import shutil
+
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _require_regular(found: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, f"Is {_kind(found.st_mode)}, not a regular file", str(path))
+
+
+def _require_writable_special(path: Path) -> None:
+    mode = path.stat().st_mode
+    if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+        raise OSError(errno.EINVAL, f"Is {_kind(mode)}, not a file", str(path))
+    if not os.access(path, os.W_OK, effective_ids=True):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+
+def _kind(mode: int) -> str:
+    return _KINDS.get(stat.S_IFMT(mode), "something else")
+
+
+def _keep_mode(name: str, folder: int, handle: int) -> None:
+    with contextlib.suppress(OSError):
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if stat.S_ISREG(found.st_mode):
+            os.fchmod(handle, stat.S_IMODE(found.st_mode) & 0o777)
+
+
+def _streams(found: os.stat_result) -> list[int]:
+    """Return which of this process's own output streams a file is: /dev/stdout, where a shell has redirected it."""
+    same = []
+    for stream in (1, 2):
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(stream), found):
+                same.append(stream)
+    return same
+
+
+def _open_special(path: Path, found: os.stat_result) -> int:
+    """Open a device, or a pipe once somebody reads it. Raises OSError if nobody does."""
+    sys.stdout.flush()
+    deadline = time.monotonic() + READER_SECONDS
+    while True:
+        try:
+            handle = os.open(path, os.O_WRONLY | _QUIET)
+            break
+        except OSError as error:
+            if error.errno != errno.ENXIO or not stat.S_ISFIFO(found.st_mode):
+                raise
+            if time.monotonic() >= deadline:
+                raise OSError(errno.ENXIO, "Is a named pipe that nobody reads", str(path)) from error
+            time.sleep(0.02)
+    os.set_blocking(handle, True)
+    return handle
+
+
+@functools.cache
+def _seen_as(_device: int, folder: Path) -> int | None:
+    """Return whom a file belongs to that this process makes in a folder; None where it can make none."""
+    name = f"{ASIDE}{secrets.token_hex(8)}"
+    try:
+        handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return None
+    try:
+        return os.fstat(handle).st_uid
+    finally:
+        os.close(handle)
+        with contextlib.suppress(OSError):
+            (folder / name).unlink()
