@@ -21,5 +21,5 @@ def make(runs: Path, name: str, age: int = 0) -> RunDirectory:
 
 
 def ticket(name: str, **changes: Any) -> Ticket:
-    usual = {"queued": 10.0, "host": "here", "owner": 7, "folder": "/", "devices": (CPU,)}
+    usual = {"queued": 10.0, "host": "here", "owner": os.geteuid(), "folder": "/", "devices": (CPU,)}
     return Ticket(id=name, **{**usual, **changes})

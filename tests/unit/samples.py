@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from types import NoneType, UnionType
-from typing import Any, Literal, Union
+from typing import Annotated, Any, Literal, Union
 
 import msgspec
 from hypothesis import strategies as st
@@ -40,6 +40,8 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     if kind in LITERALS:
         return LITERALS[kind]
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        return within(*arguments)
     if origin is Literal:
         return st.sampled_from(arguments)
     if origin in (Union, UnionType):
@@ -49,6 +51,13 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     if origin is tuple:
         return st.tuples(*map(values, arguments))
     return st.builds(kind, **{field.name: values(field.type) for field in msgspec.structs.fields(kind)})
+
+
+def within(kind: Any, bounds: msgspec.Meta) -> st.SearchStrategy[Any]:
+    """Numbers within the bounds of a field."""
+    if kind is int:
+        return st.integers(bounds.ge, bounds.le)
+    return st.floats(bounds.ge, bounds.le, allow_nan=False, allow_infinity=False)
 
 
 def any_event() -> st.SearchStrategy[AnyEvent]:

@@ -281,6 +281,6 @@ def test_nothing_to_draw_is_one_sentence(tmp_path):
 
 def test_a_figure_that_cannot_be_written_leaves_nothing(tmp_path):
     (tmp_path / "figure.png").mkdir()
-    with pytest.raises(StorageError, match=r"cannot write .*figure\.png: Is a directory"):
+    with pytest.raises(StorageError, match=r"cannot write .*figure\.png: Is a folder, not a file"):
         plot_groups(tmp_path / "figure.png", PANELS)
     assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]

@@ -7,7 +7,7 @@ import json
 import pytest
 from official_logs import arguments, epoch_line, opening, whole_log, write
 
-from domcli import finding, rundir
+from domcli import files, finding
 from domcli.compare import compare, select
 from domcli.errors import RunDirectoryError, SettingsError, StorageError
 from domcli.events import Finished, Started, Stopped
@@ -296,14 +296,14 @@ def test_all_are_checked_before_the_first_is_written(tmp_path):
 def test_nothing_is_left_when_the_last_cannot_be_written(tmp_path, monkeypatch):
     logs = [write(tmp_path / f"{seed}.log", whole_log(seed=seed)) for seed in (1, 2)]
     runs = read_runs(logs, tmp_path / "runs")
-    write_text = rundir.replace_text
+    write_text = files.replace_text
 
     def full_disk(path, text):
         if path.name == "events.jsonl" and path.parent.name == "PGD_DOM_RE-2":
             raise OSError(28, "No space left on device")
         write_text(path, text)
 
-    monkeypatch.setattr(rundir, "replace_text", full_disk)
+    monkeypatch.setattr(files, "replace_text", full_disk)
     with pytest.raises(StorageError, match="No space left on device"):
         write_runs(runs, tmp_path / "runs")
     assert list((tmp_path / "runs").iterdir()) == []

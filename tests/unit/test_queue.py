@@ -91,12 +91,13 @@ def test_a_run_with_a_ticket_is_queued_until_a_trainer_is_launched_for_it(queued
 
 def test_tickets_of_copies_other_machines_and_other_users_are_not_touched(queued, tmp_path):
     run = queued()
-    elsewhere, somebodys = queued(host="elsewhere"), queued(owner=os.getuid() + 1)
+    elsewhere, claimed = queued(host="elsewhere"), queued(owner=os.geteuid() + 1)
     subprocess.run(["cp", "-r", run.path, tmp_path / "copy"], check=True)
     assert [entry for entry, _ in queue.tickets(tmp_path)] == [run]
     assert RunDirectory(tmp_path / "copy").read_ticket() is None
     Supervisor(tmp_path, SLEEPER).advance()
-    assert status_of(run, elsewhere, somebodys) == ["starting", "queued", "queued"]
+    assert claimed.read_ticket() is None
+    assert status_of(run, elsewhere, claimed) == ["starting", "queued", "lost"]
 
 
 def test_runs_start_in_order_as_slots_become_free(queued, tmp_path):

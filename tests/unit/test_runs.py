@@ -127,7 +127,7 @@ def test_a_stream_that_cannot_be_read_is_a_problem(run: RunDirectory) -> None:
     run.events.unlink()
     run.events.mkdir()
     snapshot = read_run(run)
-    assert snapshot.problem == f"cannot read {run.events}: Is a directory"
+    assert snapshot.problem == f"cannot read {run.events}: Is a folder, not a regular file"
     assert snapshot.state == RunState()
 
 

@@ -43,17 +43,10 @@ def test_a_lock_is_held_once_and_free_when_closed(tmp_path):
     assert not locks.is_held(path)
 
 
-def test_a_lock_file_is_for_every_user_and_not_for_children(tmp_path):
+def test_a_lock_is_not_for_children(tmp_path):
     handle = locks.acquire(tmp_path / "lock")
-    assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o666
     assert not os.get_inheritable(handle)
     os.close(handle)
-
-
-def test_who_may_write_in_the_runs_directory_may_take_slots(tmp_path):
-    tmp_path.chmod(0o2775)
-    folder = slots.host_folder(tmp_path).path
-    assert [one.stat().st_mode & 0o7777 for one in (folder, folder.parent)] == [0o2775, 0o2775]
 
 
 def test_a_lock_that_cannot_be_opened_is_one_sentence(tmp_path):

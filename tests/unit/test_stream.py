@@ -180,5 +180,5 @@ def test_a_newer_stream_is_refused_with_its_line(path: Path) -> None:
 
 
 def test_a_stream_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(EventStreamError, match=rf"cannot read {tmp_path}: Is a directory"):
+    with pytest.raises(EventStreamError, match=rf"cannot read {tmp_path}: Is a folder, not a regular file"):
         EventReader(tmp_path).read()
