@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from domcli import files
+
 
 def cache_directory() -> Path:
     """Return `$XDG_CACHE_HOME/domcli`, by default `~/.cache/domcli`; it may not exist yet."""
@@ -12,11 +14,14 @@ def cache_directory() -> Path:
     return (Path(given) if given.startswith("/") else Path.home() / ".cache") / "domcli"
 
 
-def compiled_directory() -> Path | None:
-    """Return where compilers may keep their results from one run to the next, None if nothing can be written there.
+def code_directory(name: str) -> Path | None:
+    """Return a folder for code that is compiled once and executed in later runs, made if it is not there.
 
-    It may not exist yet.
+    It is the user's alone: None if it is not, or cannot be made.
     """
-    folder = cache_directory() / "compiled"
-    existing = next(one for one in (folder, *folder.parents) if one.exists())
-    return folder if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK) else None
+    folder = cache_directory() / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        return None
+    return folder if files.is_private(folder) and os.access(folder, os.W_OK | os.X_OK) else None

@@ -77,6 +77,14 @@ def read_text(path: Path, most: int = SMALL, *, encoding: str = "utf-8") -> str:
     return read_bytes(path, most).decode(encoding)
 
 
+def read_tail(path: Path, most: int) -> tuple[bytes, bool]:
+    """Return the last bytes of a regular file, and whether there are more before them. Raises OSError."""
+    with open_bytes(path) as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - most))
+        return file.read(most), size > most
+
+
 def is_regular(path: Path) -> bool:
     """Tell whether a regular file is there, through links."""
     try:
@@ -100,6 +108,15 @@ def is_own(found: os.stat_result, folder: Path) -> bool:
     belongs to that this process makes there.
     """
     return found.st_uid == os.geteuid() or found.st_uid == _seen_as(found.st_dev, folder)
+
+
+def is_private(path: Path) -> bool:
+    """Tell whether what is there belongs to the user of this process, and nobody else may write to it."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return not stat.S_ISLNK(found.st_mode) and is_own(found, path.parent) and not found.st_mode & 0o022
 
 
 def open_own(path: Path, flags: int, *, base: Path | None = None) -> int:

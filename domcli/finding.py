@@ -123,7 +123,7 @@ def _folders(runs_dir: Path) -> Iterator[RunDirectory]:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a name that is too long, a folder that may not be entered
+    except (OSError, ValueError):  # a name that is too long, a folder that may not be entered, a null character
         return False
 
 

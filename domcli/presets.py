@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import tomli
 
+from domcli import files
 from domcli.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def _locate(name_or_path: str) -> Path:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return files.read_text(path, encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise SettingsError(
             f"there is no file {path}; give the path of a TOML file, or a name of `domcli presets`"

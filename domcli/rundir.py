@@ -136,7 +136,9 @@ class RunDirectory:
         """Raise RunDirectoryError if the run belongs to another user; `action` is what only they can do with it."""
         if self.path.exists() and not self.is_own():
             owner = files.user_name(self.owner())
-            raise RunDirectoryError(f"{self.name} belongs to {owner}: only {owner} can {action} it")
+            raise RunDirectoryError(
+                f"{self.name} belongs to {owner}: only {owner} can {action} it; a copy of it is yours (cp -r)"
+            )
 
     def foreign(self) -> Path | None:
         """Return a file that says what is to be done, and belongs to another user than the run; None if none does."""

@@ -12,7 +12,6 @@ from domcli.cli import figures, options, output
 from domcli.errors import ProcessError, RunDirectoryError
 
 if TYPE_CHECKING:
-    from domcli.rundir import RunDirectory
     from domcli.runs import Run
 
 MOST = 5
@@ -28,16 +27,19 @@ def delete(
 ) -> None:
     """Delete runs with their checkpoints, logs and results, after asking once; queued runs leave the queue."""
     from domcli.cli.selection import select_runs
+    from domcli.launch import delete as remove
+    from domcli.launch import require_made
 
     found = select_runs(names, states, runs_dir, verb="delete")
     _refuse_at_work(found)
     for run in found:
-        _require_run(run.directory)
+        require_made(run.directory)
+        run.directory.require_own("delete")
     agreed = found if yes or (found and _agreed(found)) else []
     deleted: list[str] = []
     try:
         for run in agreed:
-            _delete(run.directory)
+            remove(run.directory)
             deleted.append(run.directory.name)
     finally:
         if as_json:
@@ -58,15 +60,6 @@ def _refuse_at_work(found: Sequence[Run]) -> None:
         )
 
 
-def _require_run(run: RunDirectory) -> None:
-    """Raise RunDirectoryError for a folder that may hold somebody's own files: every run has these from the start."""
-    if not run.environment.is_file() and not run.events.is_file():
-        raise RunDirectoryError(
-            f"{run.path} is not a run that domcli made: it has neither {run.environment.name} nor {run.events.name}; "
-            "remove it by hand if you are sure"
-        )
-
-
 def _agreed(found: Sequence[Run]) -> bool:
     """Show what would be deleted and ask. Raises RunDirectoryError where nobody can answer."""
     from domcli.runstate import headline_accuracy
@@ -79,15 +72,6 @@ def _agreed(found: Sequence[Run]) -> bool:
         accuracy = "" if best is None else f"best {figures.percent(best)} %"
         output.note(f"  {run.directory.name:<{width}}  {run.status:<8}  {accuracy}".rstrip())
     return typer.confirm(f"Delete {_count(len(found))} with everything in {_them(found)}?", err=True)
-
-
-def _delete(run: RunDirectory) -> None:
-    """Remove the directory while its lock is held, and with it its place in the queue: no launch slips in between."""
-    from domcli.launch.control import sole_access
-    from domcli.rundir import discard
-
-    with sole_access(run):
-        discard(run)
 
 
 def _count(number: int) -> str:

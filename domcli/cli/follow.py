@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Literal, Protocol
 
-from domcli import launch
+from domcli import files, launch
 from domcli.errors import DomcliError
 from domcli.events import Failed
 from domcli.rundir import RunDirectory
@@ -154,9 +154,7 @@ def starting(run: Run, now: float) -> str:
 def log_tail(run: RunDirectory, lines: int) -> list[str]:
     """Return the last lines of trainer.log that say something; a line redrawn with carriage returns counts once."""
     try:
-        with run.log.open("rb") as file:
-            file.seek(max(0, run.log.stat().st_size - LOG_TAIL_BYTES))
-            text = file.read().decode(errors="replace")
+        text = files.read_tail(run.log, LOG_TAIL_BYTES)[0].decode(errors="replace")
     except OSError:
         return []
     found = (line.rstrip().rpartition("\r")[2] for line in text.split("\n"))

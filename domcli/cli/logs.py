@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from domcli import files
 from domcli.cli import options, output
 from domcli.errors import RunDirectoryError
 
@@ -55,9 +56,10 @@ def _start_of_last(path: Path, lines: int) -> int:
     """Return the byte at which the last `lines` lines begin, reading backwards from the end."""
     if not path.exists():
         return 0
-    with path.open("rb") as file:
+    with files.open_bytes(path) as file:
         size = file.seek(0, 2)
-        position, ends = size, -1 if _ends_with_newline(path) else 0
+        file.seek(max(0, size - 1))
+        position, ends = size, -1 if file.read(1) == b"\n" else 0
         if lines == 0:
             return size
         while position > 0:
@@ -73,17 +75,10 @@ def _start_of_last(path: Path, lines: int) -> int:
     return 0
 
 
-def _ends_with_newline(path: Path) -> bool:
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - 1))
-        return file.read(1) == b"\n"
-
-
 def _write_from(path: Path, offset: int) -> int:
     """Write what the log holds from a byte on to stdout, and return the byte after it."""
     try:
-        with path.open("rb") as file:
+        with files.open_bytes(path) as file:
             file.seek(offset)
             content = file.read()
     except FileNotFoundError:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from domcli import files
 from domcli.compare.groups import shown_value
 from domcli.compare.records import flatten
 from domcli.dashboard import words
@@ -36,14 +37,11 @@ def tail(path: Path, lines: int = LOG_LINES, most: int = LOG_BYTES) -> tuple[str
     Of what a line wrote over itself (progress bars), the last is left.
     """
     try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - most))
-            content = file.read().decode(errors="replace")
+        content, is_cut = files.read_tail(path, most)
     except OSError:
         return ()
-    found = content.split("\n")
-    if size > most:
+    found = content.decode(errors="replace").split("\n")
+    if is_cut:
         found = found[1:]
     if found and not found[-1]:
         found.pop()

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from domcli import launch, presets, rundir
 from domcli.errors import DomcliError, SettingsError
-from domcli.launch.control import sole_access
 from domcli.rundir import RunDirectory
 from domcli.settings import Settings
 from domcli.ticket import Ticket
@@ -144,13 +143,7 @@ def resume(runs: Sequence[RunDirectory]) -> list[str]:
 def delete(runs: Sequence[RunDirectory]) -> list[str]:
     """Remove runs with everything in them; return what stood in the way. A run at work is not removed."""
 
-    def remove(run: RunDirectory) -> None:
-        if not run.environment.is_file() and not run.events.is_file():
-            raise SettingsError(f"{run.path} is not a run that domcli made; remove it by hand if you are sure")
-        with sole_access(run):
-            rundir.discard(run)
-
-    return _each(runs, remove)
+    return _each(runs, launch.delete)
 
 
 def _name(order: Order, settings: Settings, *, several: bool) -> str | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from domcli import files
 from domcli.errors import CheckpointError, SettingsError
 from domcli.rundir import RunDirectory
 
@@ -153,9 +154,9 @@ def _package() -> str:
 def _checkpoint_file(run: RunDirectory, wanted: str) -> Path:
     """Return the file meant; one in the run's own folder by its path there, however it was named."""
     named, direct = run.checkpoint(wanted), Path(wanted)
-    if os.sep not in wanted and named.is_file():
+    if os.sep not in wanted and files.is_regular(named):
         return named
-    if direct.is_file():
+    if files.is_regular(direct):
         inside = direct.resolve().parent == run.checkpoints.resolve()
         return run.checkpoints / direct.name if inside else direct.absolute()
     kept = ", ".join(sorted(path.stem for path in run.checkpoints.glob("[!.]*.safetensors"))) or "none"
@@ -169,7 +170,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
     """
     digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
+        with files.open_bytes(path) as file:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length)) if length <= LONGEST_HEADER else {}
             about = json.loads(header["__metadata__"]["domcli"])

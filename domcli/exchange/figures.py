@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from domcli import files
 from domcli.events import EpochEnd, Memorization
 from domcli.exchange import plot
 from domcli.exchange.files import require_different_names
@@ -191,6 +192,7 @@ def _losses(record: Record) -> Any:
     if not path.exists():
         raise NotRecordedError("the loss of each pattern was not kept; run it with --set memorization.record=true")
     try:
+        files.open_bytes(path).close()
         losses = np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:
         raise NotRecordedError(f"{path} is damaged: {error}") from error

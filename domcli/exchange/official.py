@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from domcli import files
 from domcli.errors import DomcliError
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -122,7 +123,7 @@ def _problem(path: Path, line: int, sentence: str) -> OfficialLogError:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8", errors="replace").replace("\r\n", "\n")
+        return files.read_bytes(path, files.LARGE).decode("utf-8", errors="replace").replace("\r\n", "\n")
     except OSError as error:
         raise OfficialLogError(f"cannot read {path}: {error.strerror}") from error
 

@@ -103,14 +103,14 @@ def start_locked(run: RunDirectory, lock: int, placement: Placement, command: Se
 
 
 @contextlib.contextmanager
-def sole_access(run: RunDirectory, patience: float = RELEASE_SECONDS) -> Iterator[int]:
+def sole_access(run: RunDirectory, patience: float = RELEASE_SECONDS, *, action: str = "launch") -> Iterator[int]:
     """Hold the run's lock while it is launched or its place in the queue is changed; yield the descriptor.
 
     A trainer that was killed may keep the lock for a moment, until its last thread has gone: `patience` is how many
     seconds to wait for it. Raises ProcessError while a trainer works on the run, here or elsewhere, StorageError if
-    nothing can be written.
+    nothing can be written, RunDirectoryError if the run is another user's, who alone may do this `action`.
     """
-    run.require_own("launch or change")
+    run.require_own(action)
     deadline = time.monotonic() + patience
     while (lock := locks.acquire(run.lock)) is None:
         identity = run.read_process()

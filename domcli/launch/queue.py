@@ -16,13 +16,13 @@ import msgspec
 
 from domcli import children, devices, files, finding
 from domcli.devices import Device
-from domcli.errors import ProcessError, StorageError
+from domcli.errors import ProcessError, RunDirectoryError, StorageError
 from domcli.events import Stopped
 from domcli.launch import locks
 from domcli.launch.control import sole_access
 from domcli.launch.slots import HostFolder, host_folder
 from domcli.process import ProcessIdentity
-from domcli.rundir import RunDirectory
+from domcli.rundir import RunDirectory, discard
 from domcli.runs import read_run
 from domcli.sharing.choice import Automatic
 from domcli.stream import EventWriter
@@ -123,6 +123,26 @@ def cancel(run: RunDirectory) -> bool:
                 writer.close()
         run.ticket.unlink(missing_ok=True)
     return True
+
+
+def delete(run: RunDirectory) -> None:
+    """Remove a run with everything in it, its place in the queue too: its lock is held, and no launch slips in between.
+
+    Raises RunDirectoryError for another user's run and for a folder that may hold somebody's own files, ProcessError
+    while a trainer is at work, StorageError if it cannot be removed.
+    """
+    require_made(run)
+    with sole_access(run, action="delete"):
+        discard(run)
+
+
+def require_made(run: RunDirectory) -> None:
+    """Raise RunDirectoryError for a folder that domcli did not make: every run has these files from the start."""
+    if not os.path.lexists(run.environment) and not os.path.lexists(run.events):
+        raise RunDirectoryError(
+            f"{run.path} is not a run that domcli made: it has neither {run.environment.name} nor {run.events.name}; "
+            "remove it by hand if you are sure"
+        )
 
 
 def request_end(run: RunDirectory, ask: Callable[[RunDirectory], ProcessIdentity]) -> ProcessIdentity | None:

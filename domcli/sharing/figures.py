@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from domcli import files
 from domcli.cachedir import cache_directory
 from domcli.files import replace_text
 
@@ -89,8 +90,8 @@ def file() -> Path:
 def recall() -> list[Figures]:
     """Return all figures that are kept; what cannot be read counts as not measured."""
     found = []
-    with suppress(OSError, ValueError):
-        entries = json.loads(file().read_text(encoding="utf-8"))
+    with suppress(OSError, ValueError, RecursionError):
+        entries = json.loads(files.read_text(file()))
         for entry in entries if isinstance(entries, list) else ():
             with suppress(msgspec.ValidationError):
                 found.append(msgspec.convert(entry, Figures))

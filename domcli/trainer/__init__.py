@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from domcli.cachedir import compiled_directory
+from domcli.cachedir import code_directory
 
 TORCH_ENVIRONMENT = {"THP_MEM_ALLOC_ENABLE": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 """Read by torch when it is loaded: large memory pages on CPU, reproducible matrix products on CUDA."""
@@ -14,6 +14,6 @@ COMPILERS = {"TORCHINDUCTOR_CACHE_DIR": "inductor", "TRITON_CACHE_DIR": "triton"
 
 def torch_environment() -> dict[str, str]:
     """Return the environment variables to set before torch is loaded: those that the user has not set."""
-    kept = compiled_directory()
+    kept = code_directory("compiled-code")
     folders = {} if kept is None else {variable: str(kept / name) for variable, name in COMPILERS.items()}
     return {key: value for key, value in {**TORCH_ENVIRONMENT, **folders}.items() if key not in os.environ}

@@ -71,7 +71,7 @@ def restore_last(run: RunDirectory, training: Training) -> None:
     if about.get("settings") != _fingerprint(training.settings):
         raise CheckpointError(f"{path} was written with other settings than settings.toml; it cannot be resumed")
     try:
-        tensors = load_file(path)
+        tensors = _loaded(path)
         training.classifier.network.load_state_dict(_without_prefix(tensors))
         _restore_resume_tensors(tensors, training)
         for counter in COUNTERS:
@@ -83,18 +83,26 @@ def restore_last(run: RunDirectory, training: Training) -> None:
 def read_about(path: Path) -> dict[str, Any]:
     """Return what stands beside the weights: epoch, step, accuracies. Raises CheckpointError if it cannot be read."""
     try:
+        files.open_bytes(path).close()
         with safe_open(path, framework="numpy") as file:
             about = json.loads((file.metadata() or {})["domcli"])
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not a readable domcli checkpoint: {error}") from error
-    if not isinstance(about, dict) or about.get("schema", 0) > SCHEMA:
+    if not isinstance(about, dict) or not isinstance(schema := about.get("schema", 0), int):
+        raise CheckpointError(f"{path} is not a readable domcli checkpoint: it does not say of which schema it is")
+    if schema > SCHEMA:
         raise CheckpointError(f"{path} was written by a newer domcli; upgrade domcli")
     return about
 
 
 def load_weights(path: Path, network: nn.Module) -> None:
     """Load the weights of any checkpoint into a network of the same architecture."""
-    network.load_state_dict(_without_prefix(load_file(path)))
+    network.load_state_dict(_without_prefix(_loaded(path)))
+
+
+def _loaded(path: Path) -> dict[str, Tensor]:
+    files.open_bytes(path).close()  # nothing but a regular file is mapped
+    return load_file(path)
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:

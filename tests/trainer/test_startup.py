@@ -84,13 +84,13 @@ def test_what_is_loaded_is_kept_out_of_garbage_collection() -> None:
         gc.unfreeze()
 
 
-def test_compilers_keep_their_results_in_the_users_cache_which_is_not_made_for_them(cache: Path) -> None:
+def test_compilers_keep_their_results_in_the_users_cache_which_is_theirs_alone(cache: Path) -> None:
     assert torch_environment() == {
         **TORCH_ENVIRONMENT,
-        "TORCHINDUCTOR_CACHE_DIR": str(cache / "compiled" / "inductor"),
-        "TRITON_CACHE_DIR": str(cache / "compiled" / "triton"),
+        "TORCHINDUCTOR_CACHE_DIR": str(cache / "compiled-code" / "inductor"),
+        "TRITON_CACHE_DIR": str(cache / "compiled-code" / "triton"),
     }
-    assert not cache.parent.exists()
+    assert (cache / "compiled-code").stat().st_mode & 0o777 == 0o700
 
 
 def test_what_the_user_has_set_stays(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +103,13 @@ def test_where_the_cache_cannot_be_written_compilers_use_a_place_of_their_own(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    assert cachedir.compiled_directory() is None
+    assert cachedir.code_directory("compiled-code") is None
+    assert torch_environment() == TORCH_ENVIRONMENT
+
+
+def test_a_cache_that_others_may_write_to_is_not_used(cache: Path) -> None:
+    (cache / "compiled-code").mkdir(parents=True)
+    (cache / "compiled-code").chmod(0o775)
     assert torch_environment() == TORCH_ENVIRONMENT
 
 

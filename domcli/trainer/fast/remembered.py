@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from domcli import files
 from domcli.cachedir import cache_directory
 from domcli.files import replace_text
 from domcli.trainer import device as devices
@@ -64,8 +65,8 @@ def _file(name: str) -> Path:
 
 
 def _all(file: Path) -> dict[str, object]:
-    with suppress(OSError, ValueError):
-        found = json.loads(file.read_text(encoding="utf-8"))
+    with suppress(OSError, ValueError, RecursionError):
+        found = json.loads(files.read_text(file))
         if isinstance(found, dict):
             return found
     return {}

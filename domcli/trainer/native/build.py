@@ -11,7 +11,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from domcli.cachedir import cache_directory
+from domcli import files
+from domcli.cachedir import cache_directory, code_directory
 from domcli.devices import cpu_field
 
 SOURCES = ("convolution.cpp", "normalisation.cpp")
@@ -59,10 +60,11 @@ def _built() -> Path:
     digest = hashlib.sha256(" ".join((compiler, *FLAGS)).encode())
     for name in (*SOURCES, *HEADERS):
         digest.update((here / name).read_bytes())
-    directory = cache_directory() / "kernels"
+    directory = code_directory("kernels")
+    if directory is None:
+        raise Unavailable(f"{cache_directory() / 'kernels'} is not a folder that this user alone may write to")
     library = directory / f"domcli-{digest.hexdigest()[:16]}.so"
-    if not library.exists():
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not files.is_private(library):
         handle, aside = tempfile.mkstemp(dir=directory, suffix=".so")
         os.close(handle)
         try:
