@@ -171,6 +171,9 @@ def folder_handle(path: Path, base: Path | None = None) -> Iterator[int]:
             os.close(handle)
             handle = inner
         yield handle
+    except OSError as error:
+        error.filename = str(path)  # not only its name in the folder
+        raise
     finally:
         os.close(handle)
 
@@ -328,9 +331,15 @@ def _open_special(path: Path, found: os.stat_result) -> int:
 @functools.cache
 def _seen_as(_device: int, folder: Path) -> int | None:
     """Return whom a file belongs to that this process makes in a folder; None where it can make none."""
-    name = f"{ASIDE}{secrets.token_hex(8)}"
+    with contextlib.suppress(OSError):  # most local file systems have files without a name, that nobody notices
+        handle = os.open(folder, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+        try:
+            return os.fstat(handle).st_uid
+        finally:
+            os.close(handle)
+    path = folder / f"{ASIDE}{secrets.token_hex(8)}"
     try:
-        handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError:
         return None
     try:
@@ -338,4 +347,4 @@ def _seen_as(_device: int, folder: Path) -> int | None:
     finally:
         os.close(handle)
         with contextlib.suppress(OSError):
-            (folder / name).unlink()
+            path.unlink()

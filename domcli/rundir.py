@@ -140,15 +140,20 @@ class RunDirectory:
                 f"{self.name} belongs to {owner}: only {owner} can {action} it; a copy of it is yours (cp -r)"
             )
 
-    def foreign(self) -> Path | None:
-        """Return a file that says what is to be done, and belongs to another user than the run; None if none does."""
+    def require_untouched(self) -> None:
+        """Raise RunDirectoryError if a file by which the run is trained belongs to another user than the run."""
         owner = self.owner()
         for path in (self.settings, self.environment, self.process, self.ticket, self.checkpoints, self.events):
             with contextlib.suppress(FileNotFoundError):
                 found = path.lstat()
                 if found.st_uid != owner or stat.S_ISLNK(found.st_mode):
-                    return path
-        return None
+                    whose = (
+                        "is a link" if stat.S_ISLNK(found.st_mode) else f"belongs to {files.user_name(found.st_uid)}"
+                    )
+                    raise RunDirectoryError(
+                        f"{path} {whose}, and the run to {files.user_name(owner)}: "
+                        "nothing is trained by what somebody else may have written"
+                    )
 
     def read_settings(self) -> dict[str, Any]:
         """Return the tables of settings.toml. Raises RunDirectoryError if the file is missing or damaged."""

@@ -63,6 +63,7 @@ def evaluate(
 
     directory = options.find_run(run, runs_dir)
     settings = from_run(directory)
+    directory.require_own("evaluate")
     plan = evaluations.make_plan(
         directory,
         settings,

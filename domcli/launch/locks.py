@@ -25,7 +25,7 @@ def acquire(path: Path, *, base: Path | None = None, shared: bool = False, wait:
     try:
         handle = files.open_shared(path, base=base) if shared else files.open_own(path, os.O_RDWR, base=base)
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}{_advice(error, shared)}") from error
+        raise cannot_write(path, error, shared=shared) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
@@ -65,15 +65,16 @@ def is_held(path: Path) -> bool:
     return False
 
 
+def cannot_write(path: Path, error: OSError, *, shared: bool) -> StorageError:
+    """Return the error of a file that cannot be opened, with what helps where several users meet."""
+    advice = "; a runs directory that a group shares needs umask 002 of everybody (README, Sharing a runs directory)"
+    foreign = shared and isinstance(error, PermissionError)
+    return StorageError(f"cannot write {path}: {error.strerror}{advice if foreign else ''}")
+
+
 def _opened(path: Path) -> int:
     quiet = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         return os.open(path, os.O_RDWR | quiet)
     except PermissionError:
         return os.open(path, os.O_RDONLY | quiet)
-
-
-def _advice(error: OSError, shared: bool) -> str:
-    if shared and isinstance(error, PermissionError):
-        return "; a runs directory that a group shares needs umask 002 of everybody (README, Sharing a runs directory)"
-    return ""

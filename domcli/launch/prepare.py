@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from domcli import __version__, plain, rundir
 from domcli.errors import DataError, RunDirectoryError, StorageError
+from domcli.launch import slots
 from domcli.rundir import RunDirectory
 from domcli.ticket import Ticket
 
@@ -41,6 +42,7 @@ def preflight(experiments: Sequence[Settings], runs_dir: Path) -> None:
         raise StorageError(f"cannot create runs in {runs_dir}: {folder} is a file; choose another --runs-dir")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise StorageError(f"cannot create runs in {runs_dir}: {folder} is not writable; choose another --runs-dir")
+    slots.require_writable(runs_dir)
     needed = sum(checkpoint_bytes(settings) for settings in experiments)
     free = shutil.disk_usage(folder).free
     if needed > free:

@@ -87,6 +87,7 @@ def enqueue(run: RunDirectory, ticket: Ticket) -> None:
     Raises ProcessError for a run that is finished, queued or at work, StorageError if nothing can be written.
     """
     run.require_own("resume")
+    run.require_untouched()
     run.read_settings()
     with sole_access(run):
         if run.waiting_ticket() is not None:
@@ -175,8 +176,9 @@ def wake(runs_dir: Path, command: Sequence[str] | None = None) -> None:
     folder = host_folder(runs_dir)
     if locks.is_held(folder.supervisor):
         return
+    handle = _open_log(folder)
     try:
-        with os.fdopen(_open_log(folder), "ab") as log:
+        with os.fdopen(handle, "ab") as log:
             subprocess.Popen(
                 [*(command or SUPERVISOR), str(runs_dir.absolute())],
                 stdin=subprocess.DEVNULL,
@@ -190,12 +192,15 @@ def wake(runs_dir: Path, command: Sequence[str] | None = None) -> None:
 
 
 def _open_log(folder: HostFolder) -> int:
-    """Open the supervisor's log, begun anew where it has grown long; a disk that is full does not stop the queue."""
+    """Open the supervisor's log, begun anew where it has grown long; a disk that is full does not stop the queue.
+
+    Raises StorageError.
+    """
     try:
         log = files.open_own(folder.log, os.O_WRONLY | os.O_APPEND, base=folder.base)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
+            raise locks.cannot_write(folder.log, error, shared=True) from error
         return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     if os.fstat(log).st_size > LOG_BYTES:
         os.ftruncate(log, 0)

@@ -8,6 +8,7 @@ know of each other. Who measures keeps a device for itself, by one more lock: th
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import socket
@@ -91,6 +92,16 @@ def host_folder(runs_dir: Path) -> HostFolder:
     except OSError as error:
         raise StorageError(f"cannot write in {runs_dir}: {error.filename or runs_dir}: {error.strerror}") from error
     return folder
+
+
+def require_writable(runs_dir: Path) -> None:
+    """Raise StorageError if this machine's folder in the runs directory is there, and not for this user."""
+    host = seen_folder(runs_dir).path
+    for path in (host, host.parent):
+        if os.path.lexists(path):
+            if not os.access(path, os.W_OK | os.X_OK, effective_ids=True):
+                raise locks.cannot_write(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)), shared=True)
+            return
 
 
 def forget(runs_dir: Path) -> None:

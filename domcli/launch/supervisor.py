@@ -21,7 +21,7 @@ from typing import Literal
 
 from domcli import devices, process
 from domcli.devices import CPU, Device
-from domcli.errors import DomcliError, ProcessError, StorageError
+from domcli.errors import DomcliError, ProcessError, RunDirectoryError, StorageError
 from domcli.events import Failed
 from domcli.launch import control, locks, queue, slots
 from domcli.launch.control import Placement, sole_access, start_locked
@@ -146,9 +146,10 @@ class Supervisor:
                 log.info("%s: trainer %d on %s", run.name, child.pid, slot.device.name)
 
     def _spawn(self, run: RunDirectory, lock: int, placement: Placement) -> subprocess.Popen[bytes] | None:
-        foreign = run.foreign()
-        if foreign is not None:
-            self._close(run, "refused", f"{foreign} does not belong to the owner of the run: nothing is done by it")
+        try:
+            run.require_untouched()
+        except RunDirectoryError as error:
+            self._close(run, "refused", str(error))
             return None
         if placement.folder is not None and not placement.folder.is_dir():
             self._close(run, "refused", f"the folder in which it was queued is gone: {placement.folder}")

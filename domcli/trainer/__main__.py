@@ -140,6 +140,7 @@ def _nothing_collected() -> Iterator[None]:
 def _sole_trainer(run: RunDirectory, given: int | None, ticket: str) -> Iterator[None]:
     """Hold the run's lock and say in process.json who does. Raises ProcessError if another trainer holds it."""
     run.require_own("train")
+    run.require_untouched()
     lock = files.open_own(run.lock, os.O_RDWR) if given is None else given
     try:
         os.set_inheritable(lock, False)

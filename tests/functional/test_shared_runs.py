@@ -1,0 +1,244 @@
+"""Two users and one runs directory: who can do what, and what one cannot make the other's commands do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from at_work import supervisors
+from conftest import FAKE_CLI
+from two_users import GROUP, User, people
+
+import domcli
+from domcli import launch
+from domcli.devices import CPU
+from domcli.rundir import RunDirectory
+from domcli.runs import read_run
+
+__all__ = ["people"]
+Until = Callable[[Callable[[], object]], None]
+NAME = "pgd-dom-re-quick-seed0"
+RUN = ("run", "pgd-dom-re", "--quick", "--detach")
+
+
+class Shared:
+    """What the two do there."""
+
+    def __init__(self, people: tuple[User, User], until: Until) -> None:
+        self.alice, self.bob = people
+        self.runs = self.alice.runs
+        self.until = until
+
+    def domcli(self, user: User, *arguments: str, scenario: str = "finish", **options: Any) -> Any:
+        (user.home / "scenario").write_text(scenario)
+        variables = {
+            "FAKE_SCENARIO": str(user.home / "scenario"),
+            "DOMCLI_RUNS_DIR": str(self.runs),
+            "PYTHONPATH": str(Path(domcli.__file__).parents[1]),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        return user.calls(sys.executable, str(FAKE_CLI), *arguments, **variables, **options)
+
+    def run(self, user: User, *more: str, scenario: str = "finish", wanted: str = "finished", **options: Any) -> Path:
+        """Have a run of a user's come to an end, and return its directory."""
+        before = set(self.runs.iterdir())
+        done = self.domcli(user, *RUN, *more, scenario=scenario, **options)
+        assert done.returncode == 0, done.stderr
+        (new,) = (path for path in set(self.runs.iterdir()) - before if not path.name.startswith("."))
+        self.until(lambda: read_run(RunDirectory(new)).status == wanted and not supervisors(self.runs))
+        return new
+
+    def seen_by(self, user: User) -> dict[str, str]:
+        done = self.domcli(user, "runs", "--json")
+        assert done.returncode == 0, done.stderr
+        return {row["name"]: row["state"] for row in json.loads(done.stdout)}
+
+
+@pytest.fixture
+def shared(people: tuple[User, User], until: Until) -> Iterator[Shared]:
+    shared = Shared(people, until)
+    yield shared
+    for ticket in shared.runs.rglob("queue.json"):
+        ticket.unlink(missing_ok=True)
+    for supervisor in supervisors(shared.runs):
+        supervisor.kill()
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def everything(folder: Path) -> list[Path]:
+    return [folder, *folder.rglob("*")]
+
+
+def test_a_group_shares_a_runs_directory(shared: Shared) -> None:
+    first, second = shared.run(shared.alice), shared.run(shared.bob)
+    assert [path.stat().st_uid for path in (first, second)] == [shared.alice.uid, shared.bob.uid]
+    expected = {NAME: "finished", f"{NAME}-2": "finished"}
+    assert shared.seen_by(shared.alice) == shared.seen_by(shared.bob) == expected
+    assert {path.stat().st_gid for path in (*everything(first), *everything(shared.runs / ".domcli"))} == {GROUP}
+
+
+@pytest.mark.parametrize(("umask", "folders", "others"), [(0o002, 0o2775, 0o664), (0o022, 0o2755, 0o644)])
+def test_what_is_made_follows_the_umask(shared: Shared, umask: int, folders: int, others: int) -> None:
+    run = shared.run(shared.alice, umask=umask)
+    for path in (*everything(run), *everything(shared.runs / ".domcli")):
+        assert mode(path) == (folders if path.is_dir() else others), path
+
+
+def test_what_is_private_stays_so(shared: Shared) -> None:
+    run = shared.run(shared.alice, umask=0o077)
+    assert {mode(path) & 0o077 for path in everything(run)} == {0}
+
+
+def test_who_is_shut_out_of_a_shared_folder_is_told_of_the_umask(shared: Shared) -> None:
+    shared.run(shared.alice, umask=0o022)
+    done = shared.domcli(shared.bob, *RUN)
+    assert done.returncode == 2
+    assert "Permission denied" in done.stderr
+    assert "needs umask 002" in done.stderr
+    assert shared.seen_by(shared.bob) == {NAME: "finished"}
+
+
+def test_only_its_owner_can_change_a_run(shared: Shared) -> None:
+    waiting = shared.run(shared.alice, scenario="fail", wanted="failed")
+    before = {path: path.stat().st_mtime_ns for path in everything(waiting)}
+    for command in ("resume", "delete --yes", "evaluate"):
+        name, *options = command.split()
+        done = shared.domcli(shared.bob, name, NAME, *options)
+        assert done.returncode == 2, command
+        assert f"{NAME} belongs to {shared.alice.name}: only {shared.alice.name} can {name} it" in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in everything(waiting)} == before
+    assert shared.domcli(shared.alice, "delete", NAME, "--yes").returncode == 0
+    assert not waiting.exists()
+
+
+def test_only_its_owner_can_stop_a_run(shared: Shared) -> None:
+    assert shared.domcli(shared.alice, *RUN, scenario="wait").returncode == 0
+    run = RunDirectory(shared.runs / NAME)
+    shared.until(lambda: read_run(run).status == "running" and read_run(run).state.epochs_done == 1)
+    for command in ("stop", "kill"):
+        done = shared.domcli(shared.bob, command, NAME)
+        assert done.returncode == 2
+        assert f"only {shared.alice.name} can {command} it" in done.stderr
+    assert read_run(run).status == "running"
+    assert shared.domcli(shared.alice, "stop", NAME).returncode == 0
+    assert read_run(run).status == "stopped"
+
+
+PLANTED_OUTSIDE = ("supervisor-{uid}.lock", "supervisor-{uid}.log", "slots.lock", "slot-cpu-0.lock")
+
+
+@pytest.mark.parametrize("name", PLANTED_OUTSIDE)
+@pytest.mark.parametrize("target", ["profile", "absent"])
+def test_no_planted_link_is_followed_where_launchers_meet(shared: Shared, name: str, target: str) -> None:
+    alice = shared.alice
+    profile = alice.home / "profile"
+    alice.does(lambda: profile.write_text("export PATH"))
+    shared.run(shared.bob)
+    planted = shared.runs / ".domcli" / socket.gethostname() / name.format(uid=alice.uid)
+
+    def plant() -> None:
+        planted.unlink(missing_ok=True)
+        planted.symlink_to(alice.home / target)
+
+    before = profile.stat()
+    shared.bob.does(plant)
+    shared.domcli(alice, *RUN)
+    shared.until(lambda: not supervisors(shared.runs))
+    assert (profile.read_text(), mode(profile)) == ("export PATH", stat.S_IMODE(before.st_mode))
+    assert not (alice.home / "absent").exists()
+
+
+@pytest.mark.parametrize("name", ["trainer.log", "trainer.lock", ".reserve", "events.jsonl", "process.json"])
+@pytest.mark.parametrize("target", ["profile", "absent"])
+def test_no_planted_link_is_followed_in_a_run(shared: Shared, name: str, target: str) -> None:
+    alice = shared.alice
+    profile = alice.home / "profile"
+    alice.does(lambda: profile.write_text("export PATH"))
+    run = shared.run(alice, scenario="fail", wanted="failed")
+
+    def plant() -> None:
+        (run / name).unlink()
+        (run / name).symlink_to(alice.home / target)
+
+    shared.bob.does(plant)
+    before = mode(profile)
+    for command in (("resume", "--detach"), ("show",), ("logs",), ("stop",)):
+        shared.domcli(alice, command[0], NAME, *command[1:])
+    shared.until(lambda: not supervisors(shared.runs))
+    assert (profile.read_text(), mode(profile)) == ("export PATH", before)
+    assert not (alice.home / "absent").exists()
+
+
+def test_a_planted_ticket_launches_nothing(shared: Shared) -> None:
+    """A whole run, made by somebody else, with a ticket in the name of the victim and code where it would begin."""
+    mark = shared.bob.home / "executed"
+    planted, folder = shared.runs / "planted", shared.bob.home / "code"
+    shared.run(shared.bob, "--name", "planted", scenario="fail", wanted="failed")
+    code = f"open({str(mark)!r}, 'w').write('executed')\n"
+
+    def plant() -> None:
+        folder.mkdir()
+        for name in ("random.py", "json.py", "domcli.py", "torch.py", "sitecustomize.py"):
+            (folder / name).write_text(code)
+        ticket = launch.new_ticket((CPU,), "cpu")
+        ticket = msgspec.structs.replace(ticket, owner=shared.alice.uid, folder=str(folder))
+        RunDirectory(planted).write_ticket(ticket)
+
+    shared.bob.does(plant)
+    for command in ("runs", "show planted", "follow planted", "retry"):
+        shared.domcli(shared.alice, *command.split())
+    assert supervisors(shared.runs) == []
+    assert not mark.exists()
+    assert shared.seen_by(shared.alice) == {"planted": "failed"}
+
+
+def test_nobody_is_resumed_by_what_somebody_else_has_written(shared: Shared) -> None:
+    run = shared.run(shared.alice, scenario="fail", wanted="failed")
+
+    def plant() -> None:
+        text = (run / "settings.toml").read_text()
+        (run / "settings.toml").unlink()
+        (run / "settings.toml").write_text(text)
+
+    shared.bob.does(plant)
+    done = shared.domcli(shared.alice, "resume", NAME, "--detach")
+    assert done.returncode == 2
+    assert f"settings.toml belongs to {shared.bob.name}, and the run to {shared.alice.name}" in done.stderr
+
+
+def test_a_run_in_which_somebody_else_keeps_a_folder_is_not_half_deleted(shared: Shared) -> None:
+    run = shared.run(shared.alice)
+
+    def put() -> None:
+        (run / "notes").mkdir(mode=0o755)
+        (run / "notes" / "note").write_text("bob's")
+
+    shared.bob.does(put)
+    (run / "notes").chmod(0o2755)
+    before = set(everything(run))
+    done = shared.domcli(shared.alice, "delete", NAME, "--yes")
+    assert done.returncode == 2
+    assert f"{run}/notes belongs to {shared.bob.name}" in done.stderr
+    assert "nothing was deleted" in done.stderr
+    assert set(everything(run)) == before
+
+
+def test_a_copy_of_somebody_elses_run_is_ones_own(shared: Shared) -> None:
+    run = shared.run(shared.alice, scenario="fail", wanted="failed")
+    shared.bob.does(lambda: shutil.copytree(run, shared.runs / "copy"))
+    done = shared.domcli(shared.bob, "resume", "copy", "--detach")
+    assert done.returncode == 0, done.stderr
+    copy = RunDirectory(shared.runs / "copy")
+    shared.until(lambda: read_run(copy).status == "finished")
+    assert read_run(RunDirectory(run)).status == "failed"
