@@ -143,7 +143,8 @@ class RunDirectory:
     def require_untouched(self) -> None:
         """Raise RunDirectoryError if a file by which the run is trained belongs to another user than the run."""
         owner = self.owner()
-        for path in (self.settings, self.environment, self.process, self.ticket, self.checkpoints, self.events):
+        told = (self.settings, self.environment, self.process, self.ticket, self.checkpoints)
+        for path in (*told, self.events, self.log, self.lock, self.reserve):
             with contextlib.suppress(FileNotFoundError):
                 found = path.lstat()
                 if found.st_uid != owner or stat.S_ISLNK(found.st_mode):

@@ -84,8 +84,11 @@ def start_locked(run: RunDirectory, lock: int, placement: Placement, command: Se
     arguments = [str(run.path.absolute()), *placement.arguments(), "--lock", str(lock), *ticket]
     launched = time.time()
     try:
-        first = next_seq(run.events)
-        with os.fdopen(files.open_own(run.log, os.O_WRONLY | os.O_APPEND), "ab") as log, _signals_held_back():
+        first, handle = next_seq(run.events), files.open_own(run.log, os.O_WRONLY | os.O_APPEND)
+    except OSError as error:
+        raise StorageError(f"cannot write {error.filename or run.log}: {error.strerror}") from error
+    try:
+        with os.fdopen(handle, "ab") as log, _signals_held_back():
             trainer = subprocess.Popen(
                 [*command, *arguments],
                 stdin=subprocess.DEVNULL,

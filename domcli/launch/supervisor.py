@@ -64,7 +64,11 @@ class Supervisor:
             if run.path not in known:
                 self._settle(run, ticket)
         if time.monotonic() >= self._launch_after:
-            self._launch(waiting, running=len(entries) - len(waiting))
+            try:
+                self._launch(waiting, running=len(entries) - len(waiting))
+            except StorageError as error:  # the disk is full, for now
+                log.warning("%s", error)
+                self._launch_after = time.monotonic() + STORAGE_SECONDS
         return bool(entries) or bool(self._children)
 
     def _reap(self) -> None:
