@@ -28,6 +28,16 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     seq: Count = 0
 
 
+class BusyCores(msgspec.Struct, frozen=True, kw_only=True):
+    """How many cores other programs kept busy for a while, of those that a trainer may use; both may be fractions."""
+
+    busy: Rate
+    cores: Rate
+
+    def __str__(self) -> str:
+        return f"other programs keep {self.busy:g} of {self.cores:g} {'core' if self.cores == 1 else 'cores'} busy"
+
+
 class Started(Event, frozen=True, kw_only=True, tag="started"):
     """A trainer took up the run, with `epoch` epochs and `step` steps of the next done before (0, 0: fresh)."""
 
@@ -45,6 +55,8 @@ class Started(Event, frozen=True, kw_only=True, tag="started"):
     loss_ranges: tuple[float, ...] = LOSS_RANGES
     epoch: Count = 0
     step: Count = 0
+    busy_cores: BusyCores | None = None
+    """While a trainer on a CPU started, if its threads lacked them; else null."""
 
 
 class Progress(Event, frozen=True, kw_only=True, tag="progress"):

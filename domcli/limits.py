@@ -14,6 +14,8 @@ class Limits:
     memory: int | None = None
     memory_used: int | None = None
     cores: float | None = None
+    cores_used: float | None = None
+    """CPU seconds that the processes of the group with this limit have used so far; None: no limit, or no count."""
 
 
 def read_limits(root: Path = Path("/")) -> Limits:
@@ -28,8 +30,9 @@ def read_limits(root: Path = Path("/")) -> Limits:
             limit = _number(folder / limit_name)
             if limit is not None and (memory is None or limit < memory):
                 memory, used = limit, _number(folder / used_name)
-    cores = [share for share in map(_cores, folders) if share is not None]
-    return Limits(memory, used, min(cores, default=None))
+    shares = {folder: share for folder in folders if (share := _cores(folder)) is not None}
+    least = min(shares, key=shares.__getitem__, default=None)
+    return Limits(memory, used) if least is None else Limits(memory, used, shares[least], _cores_used(least))
 
 
 def _groups(root: Path) -> list[Path]:
@@ -53,6 +56,13 @@ def _cores(folder: Path) -> float | None:
         return None if quota == "max" else int(quota) / int(period)
     quota_v1, period_v1 = _number(folder / "cpu.cfs_quota_us"), _number(folder / "cpu.cfs_period_us")
     return quota_v1 / period_v1 if quota_v1 and period_v1 and quota_v1 > 0 else None
+
+
+def _cores_used(folder: Path) -> float | None:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int((folder / "cpu.stat").read_text().split("usage_usec", 1)[1].split()[0]) / 1e6
+    nanoseconds = _number(folder / "cpuacct.usage")
+    return None if nanoseconds is None else nanoseconds / 1e9
 
 
 def _number(path: Path) -> int | None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
 from domcli import devices
 from domcli.checks.check import Check, gib, guarded, plural
+from domcli.cores import in_the_way
 from domcli.devices import VISIBLE, Gpu, GpuProcess
 from domcli.errors import DeviceError
+from domcli.events import BusyCores
 from domcli.limits import Limits
 
 FULL = 0.9
@@ -44,13 +46,14 @@ def gpu_checks(
     return checks + _visible(found, environment) + [_gpu(gpu, trainers) for gpu in found]
 
 
-def cpu_checks(limits: Limits) -> list[Check]:
-    """Check the cores and the memory that a trainer has here."""
+def cpu_checks(limits: Limits, busy: Callable[[], BusyCores | None]) -> list[Check]:
+    """Check the cores and the memory that a trainer has here; `busy` tells what others use of the cores."""
     cores = devices.affinity()
     has_amx = "amx_bf16" in devices.cpu_field("flags").split()
     all_cores = os.cpu_count() or cores
     return [
         *guarded("cpu", lambda: cpu(devices.cpu_name(), cores, all_cores, has_amx, limits)),
+        *guarded("load", lambda: load(busy())),
         *guarded("memory", lambda: ram(psutil.virtual_memory(), limits)),
     ]
 
@@ -64,6 +67,17 @@ def cpu(name: str, cores: int, all_cores: int, has_amx: bool, limits: Limits) ->
     if limits.cores is not None and limits.cores < cores:
         text = f"{text}, limited to {limits.cores:g} by a control group"
     return Check("cpu", "ok", text, None, details)
+
+
+def load(busy: BusyCores | None) -> list[Check]:
+    """Check whether others leave the cores to a trainer; nothing is said where that cannot be told."""
+    if busy is None:
+        return []
+    details = {"busy": busy.busy, "cores": busy.cores}
+    if in_the_way(busy, busy.cores) is None:
+        return [Check("load", "ok", "other programs leave the cores free", None, details)]
+    remedy = "top shows which; a run that starts now trains on what they leave, the slower the more they use"
+    return [Check("load", "warning", str(busy), remedy, details)]
 
 
 def ram(memory: psutil._common.svmem, limits: Limits) -> Check:

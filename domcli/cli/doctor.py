@@ -6,6 +6,7 @@ import dataclasses
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,13 +18,17 @@ from domcli.cli import options, output
 if TYPE_CHECKING:
     from domcli.checks.check import Check
     from domcli.checks.pytorch import Probe
+    from domcli.cores import Look
     from domcli.devices import Gpu
+    from domcli.events import BusyCores
     from domcli.runs import Run
 
 MARKS = {"ok": "✓", "warning": "!", "problem": "✗"}
 ASCII_MARKS = {"ok": "ok  ", "warning": "warn", "problem": "fail"}
 STYLES = {"ok": "32", "warning": "33", "problem": "1;31"}
 TITLE_STYLE = "1"
+LOAD_SECONDS = 0.5
+"""To watch the cores for at least; importing torch, which is waited for in the end, takes longer."""
 
 DataRoot = Annotated[
     str | None, typer.Option("--data-root", metavar="DIR", help="Folder of the data sets [default: data].")
@@ -59,16 +64,19 @@ class _Examination:
         self._probe: Probe | None = None
         self._runs: list[Run] | None = None
         self._gpus: list[Gpu] = []
+        self._first_look: Look | None = None
 
     def groups(self) -> Iterator[tuple[str, Callable[[], Check | Sequence[Check]]]]:
         """Begin with torch, and yield the title of each group with the function that looks."""
+        from domcli import cores
         from domcli.checks import software
         from domcli.checks.check import guarded
 
+        self._first_look = cores.look()
         failed = guarded("torch", self._begin_torch)
         yield "Python", software.check
         yield "GPUs", self._look_at_gpus
-        yield "CPU and memory", _look_at_cpu
+        yield "CPU and memory", self._look_at_cpu
         yield "data sets", self._look_at_data
         yield "runs directory", self._look_at_storage
         yield "queue", self._look_at_queue
@@ -109,6 +117,17 @@ class _Examination:
         except DomcliError:  # the group of the queue tells
             trainers = {}
         return machine.gpu_checks(self._gpus, devices.driver_version(), os.environ, trainers)
+
+    def _look_at_cpu(self) -> Sequence[Check]:
+        from domcli import cores, limits
+        from domcli.checks import machine
+
+        def busy() -> BusyCores | None:
+            assert self._first_look is not None
+            time.sleep(max(0.0, self._first_look.clock + LOAD_SECONDS - time.monotonic()))
+            return cores.others(self._first_look, cores.look())
+
+        return machine.cpu_checks(limits.read_limits(), busy)
 
     def _look_at_data(self) -> Sequence[Check]:
         from domcli.checks import datasets
@@ -210,13 +229,6 @@ class _Lines(_Report):
     def _say(self, line: str) -> None:
         # Names of files may hold anything, and a terminal may be unable to show it.
         output.text(line.encode(self._encoding, "replace").decode(self._encoding) + "\n")
-
-
-def _look_at_cpu() -> Sequence[Check]:
-    from domcli import limits
-    from domcli.checks import machine
-
-    return machine.cpu_checks(limits.read_limits())
 
 
 def _look_at_terminal() -> Sequence[Check]:

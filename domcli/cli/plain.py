@@ -95,8 +95,9 @@ def describe(started: Started) -> str:
     begin = ""
     if started.epoch or started.step:
         begin = f", going on after epoch {started.epoch}" + (f" and {started.step} steps" if started.step else "")
+    busy = f"; {started.busy_cores}, which slows it down" if started.busy_cores is not None else ""
     return (
         f"training on {device} in {started.precision}: {figures.count(started.train_size)} training and "
         f"{figures.count(started.test_size)} test images, {figures.count(started.parameters)} parameters, "
-        f"{started.epochs} epochs{begin}"
+        f"{started.epochs} epochs{begin}{busy}"
     )

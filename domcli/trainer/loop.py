@@ -52,7 +52,7 @@ def train(
     archive = _archive(run, training)
     with BackgroundWriter(writer) as background:
         keeper = Keeper(run, training, background)
-        background.write(_started(training, shown_as))
+        background.write(_started(training, shown_as, startup))
         reporter = ProgressReporter(training, background, lambda: _tell_startup(run, startup))
         pieces = Pieces(training.device)
         engine = _tell_engine(run, training, pieces, {})
@@ -209,8 +209,11 @@ def _archive(run: RunDirectory, training: Training) -> LossArchive | None:
     return LossArchive(run.memorization, training.settings.train.epochs, training.patterns)
 
 
-def _started(training: Training, shown_as: str | None) -> Started:
+def _started(training: Training, shown_as: str | None, startup: Startup) -> Started:
     images = training.dataset.train.images
+    busy = startup.busy_cores(torch.get_num_threads()) if training.device.type == "cpu" else None
+    if busy is not None:
+        log.warning("%s: training takes longer", busy)
     return Started(
         settings_digest=training.settings.digest(),
         device=shown_as if shown_as and training.device.type == "cuda" else str(training.device),
@@ -225,6 +228,7 @@ def _started(training: Training, shown_as: str | None) -> Started:
         steps_per_epoch=training.steps_per_epoch,
         epoch=training.epoch,
         step=training.step,
+        busy_cores=busy,
     )
 
 

@@ -7,6 +7,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from domcli import cores
+from domcli.events import BusyCores
+
 Stage = Literal["interpreter", "torch", "device", "data", "network", "first_step"]
 
 
@@ -16,11 +19,16 @@ class Startup:
     are counted."""
 
     marks: list[tuple[Stage, float, float]] = field(default_factory=list)
+    first_look: cores.Look = field(default_factory=cores.look)
 
     def done(self, stage: Stage) -> None:
         """Note that a stage is done. `interpreter` is Python and domcli's own modules, `network` also what is restored
         from a checkpoint and, on a CPU, the choice of how to compute."""
         self.marks.append((stage, time.time(), _cpu_seconds()))
+
+    def busy_cores(self, threads: int) -> BusyCores | None:
+        """Return how many cores other programs have kept busy since the start began, if so many threads lack them."""
+        return cores.in_the_way(cores.others(self.first_look, cores.look()), threads)
 
     def describe(self, launched: float) -> dict[str, Any]:
         """Return what environment.json says of this start: seconds and CPU seconds of each stage, and the total.

@@ -13,9 +13,9 @@ import tomli_w
 from made_runs import another_machines_ticket, make
 
 from domcli import rundir
-from domcli.cli.plain import PlainView
+from domcli.cli.plain import PlainView, describe
 from domcli.devices import Device
-from domcli.events import CheckpointSaved, Finished, encode
+from domcli.events import BusyCores, CheckpointSaved, Finished, encode
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
 from domcli.settings import Settings
@@ -228,6 +228,13 @@ def test_lines_say_what_a_trainer_does_at_its_start(capsys):
     run = make("fresh", "starting")
     PlainView([run], [Settings()]).update([read_run(run)])
     assert capsys.readouterr().err == "fresh: starting: loading PyTorch and the data (log: runs/fresh/trainer.log)\n"
+
+
+def test_the_start_says_that_others_use_the_cores():
+    started = fake_trainer.started(2, "cpu", 0)
+    assert describe(started).endswith(" parameters, 2 epochs")
+    crowded = msgspec.structs.replace(started, busy_cores=BusyCores(busy=1.5, cores=2.0))
+    assert describe(crowded) == f"{describe(started)}; other programs keep 1.5 of 2 cores busy, which slows it down"
 
 
 def test_the_difference_is_that_of_the_numbers_beside_it(cli):

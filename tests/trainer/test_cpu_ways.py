@@ -10,6 +10,7 @@ import pytest
 import tiny
 import torch
 
+from domcli.events import BusyCores
 from domcli.plain import VARIABLE as PLAIN
 from domcli.trainer import device as devices
 from domcli.trainer.fast import cpu, settle
@@ -24,6 +25,7 @@ ALL = 3
 def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(operations, "why_not", lambda: None)
+    monkeypatch.setattr(cpu.cores, "others", lambda before, after: BusyCores(busy=0.0, cores=ALL))
     monkeypatch.delenv(PLAIN, raising=False)
     torch.set_num_threads(ALL)
     yield
@@ -62,6 +64,21 @@ def test_the_fastest_way_is_taken_and_remembered(training, monkeypatch) -> None:
     settle(training, {})
     assert len(asked) == 3  # not measured again
     assert taken() == Way(1, True)
+
+
+def test_what_is_measured_beside_programs_that_want_the_cores_counts_for_one_run(training, monkeypatch, caplog) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(cpu.cores, "others", lambda before, after: BusyCores(busy=2.0, cores=ALL))
+    asked = timed(monkeypatch, Way(1, True))
+    settle(training, {})
+    assert taken() == Way(1, True)
+    assert "other programs keep 2 of 3 cores busy: the next run measures again" in caplog.messages
+    torch.set_num_threads(ALL)
+    monkeypatch.setattr(cpu.cores, "others", lambda before, after: None)
+    for _ in range(2):
+        settle(training, {})
+        torch.set_num_threads(ALL)
+    assert len(asked) == 6  # once more, and then never again
 
 
 def test_another_network_or_another_number_of_threads_is_measured_for_itself(training, monkeypatch) -> None:

@@ -12,8 +12,9 @@ import pytest
 import tiny
 import torch
 
+from domcli import cores
 from domcli.errors import CheckpointError, DataError, NonFiniteLossError
-from domcli.events import CheckpointSaved, EpochEnd, Finished, Progress, Started
+from domcli.events import BusyCores, CheckpointSaved, EpochEnd, Finished, Progress, Started
 from domcli.stream import EventReader, EventWriter
 from domcli.trainer import checkpoint, report
 from domcli.trainer.engine import Engine
@@ -48,6 +49,14 @@ def test_each_kind_trains_to_the_end_and_distracts_after_the_warmup_only(
     assert [getattr(epoch.memorization, other) for epoch in epochs] == [0, 0, 0, 0]
     assert [epoch.memorization.original for epoch in epochs] == [None, 70, 70, 70]
     assert all(sum(epoch.memorization.histogram) == 70 for epoch in epochs)
+
+
+@pytest.mark.parametrize("busy", [None, BusyCores(busy=1.5, cores=2.0)])
+def test_the_start_tells_who_else_uses_the_cores(tmp_path: Path, monkeypatch, caplog, busy: BusyCores | None) -> None:
+    monkeypatch.setattr(cores, "others", lambda before, after: busy)
+    events = tiny.train_here(tiny.make_run(tmp_path, "natural-baseline", "train.epochs=1"))
+    assert events[0].busy_cores == busy
+    assert ("other programs keep 1.5 of 2 cores busy: training takes longer" in caplog.messages) is (busy is not None)
 
 
 def test_each_paradigm_measures_its_own_accuracies(tmp_path: Path) -> None:

@@ -12,11 +12,15 @@ from pathlib import Path
 import pytest
 from tiny import finish, make_run
 
-from domcli import cachedir
-from domcli.trainer import COMPILERS, TORCH_ENVIRONMENT, torch_environment
+import domcli.trainer
+from domcli import cachedir, cores
+from domcli.devices import cpu_count
+from domcli.events import BusyCores
+from domcli.trainer import COMPILERS, THREADS, TORCH_ENVIRONMENT, WAITING, WAITING_ALSO, torch_environment
 from domcli.trainer.__main__ import _nothing_collected
 from domcli.trainer.startup import Startup
 
+ALWAYS = {**TORCH_ENVIRONMENT, THREADS: str(cpu_count()), **WAITING}
 STAGES = ["interpreter", "torch", "device", "data", "network", "first_step"]
 
 LOADED = """
@@ -38,7 +42,7 @@ print(*sorted(name for name in sys.modules if name.count(".") < 2))
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for variable in (*TORCH_ENVIRONMENT, *COMPILERS):
+    for variable in (*TORCH_ENVIRONMENT, *COMPILERS, THREADS, *WAITING, *WAITING_ALSO):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "domcli"
@@ -73,6 +77,17 @@ def test_stages_follow_each_other_from_the_launch_on() -> None:
     }
 
 
+@pytest.mark.parametrize(("threads", "told"), [(2, True), (1, False)])
+def test_a_start_tells_of_others_on_the_cores_that_its_threads_want(
+    monkeypatch: pytest.MonkeyPatch, threads: int, told: bool
+) -> None:
+    found = {("first", "last"): BusyCores(busy=1.0, cores=2)}
+    monkeypatch.setattr(cores, "look", lambda: "last")
+    monkeypatch.setattr(cores, "others", lambda *seen: found[seen])
+    started = Startup(first_look="first")
+    assert (started.busy_cores(threads) is not None) is told
+
+
 def test_what_is_loaded_is_kept_out_of_garbage_collection() -> None:
     before = gc.get_freeze_count()
     try:
@@ -86,7 +101,7 @@ def test_what_is_loaded_is_kept_out_of_garbage_collection() -> None:
 
 def test_compilers_keep_their_results_in_the_users_cache_which_is_theirs_alone(cache: Path) -> None:
     assert torch_environment() == {
-        **TORCH_ENVIRONMENT,
+        **ALWAYS,
         "TORCHINDUCTOR_CACHE_DIR": str(cache / "compiled-code" / "inductor"),
         "TRITON_CACHE_DIR": str(cache / "compiled-code" / "triton"),
     }
@@ -96,7 +111,8 @@ def test_compilers_keep_their_results_in_the_users_cache_which_is_theirs_alone(c
 def test_what_the_user_has_set_stays(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITON_CACHE_DIR", "/somewhere")
     monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
-    assert sorted(torch_environment()) == ["CUBLAS_WORKSPACE_CONFIG", "TORCHINDUCTOR_CACHE_DIR"]
+    left = {key: value for key, value in torch_environment().items() if key not in WAITING}
+    assert sorted(left) == ["CUBLAS_WORKSPACE_CONFIG", "OMP_NUM_THREADS", "TORCHINDUCTOR_CACHE_DIR"]
 
 
 def test_where_the_cache_cannot_be_written_compilers_use_a_place_of_their_own(
@@ -104,16 +120,32 @@ def test_where_the_cache_cannot_be_written_compilers_use_a_place_of_their_own(
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert cachedir.code_directory("compiled-code") is None
-    assert torch_environment() == TORCH_ENVIRONMENT
+    assert torch_environment() == ALWAYS
 
 
 def test_a_cache_that_others_may_write_to_is_not_used(cache: Path) -> None:
     (cache / "compiled-code").mkdir(parents=True)
     (cache / "compiled-code").chmod(0o775)
-    assert torch_environment() == TORCH_ENVIRONMENT
+    assert torch_environment() == ALWAYS
 
 
 def test_a_file_in_the_place_of_the_cache_is_no_cache(cache: Path) -> None:
     cache.parent.mkdir()
     cache.write_text("in the way")
-    assert torch_environment() == TORCH_ENVIRONMENT
+    assert torch_environment() == ALWAYS
+
+
+@pytest.mark.parametrize("variable", [*WAITING, *WAITING_ALSO])
+def test_a_user_who_says_how_threads_wait_is_not_contradicted(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    assert WAITING.items() <= torch_environment().items()
+    monkeypatch.setenv(variable, "active")
+    assert WAITING.keys().isdisjoint(torch_environment())
+
+
+def test_threads_are_those_that_a_container_grants(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(domcli.trainer, "cpu_count", lambda: 7)
+    assert torch_environment()[THREADS] == "7"
+    monkeypatch.setenv(THREADS, "3")
+    assert THREADS not in torch_environment()

@@ -13,6 +13,7 @@ from checked import by_name
 from domcli import devices
 from domcli.checks import machine
 from domcli.devices import Gpu, GpuProcess
+from domcli.events import BusyCores
 from domcli.limits import Limits, read_limits
 
 GIB = 2**30
@@ -80,6 +81,24 @@ def test_cores_and_memory():
     assert machine.ram(memory, Limits(memory=100 * GIB)).status == "ok"
     small = machine.ram(memory, Limits(memory=8 * GIB, memory_used=6 * GIB))
     assert (small.status, small.text) == ("warning", "2.0 GiB available of 8.0 GiB that a control group allows")
+
+
+@pytest.mark.parametrize(
+    ("busy", "status", "text"),
+    [
+        (BusyCores(busy=1.5, cores=2), "warning", "other programs keep 1.5 of 2 cores busy"),
+        (BusyCores(busy=0.3, cores=2), "ok", "other programs leave the cores free"),
+    ],
+)
+def test_others_on_the_cores(busy, status, text):
+    load = by_name(machine.cpu_checks(Limits(), lambda: busy))["load"]
+    assert (load.status, load.text) == (status, text)
+    assert load.details == {"busy": busy.busy, "cores": 2}
+
+
+def test_cores_that_cannot_be_watched():
+    assert "load" not in by_name(machine.cpu_checks(Limits(), lambda: None))
+    assert by_name(machine.cpu_checks(Limits(), lambda: 1 // 0))["load"].status == "problem"
 
 
 @pytest.mark.parametrize(

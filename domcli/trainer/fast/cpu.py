@@ -1,4 +1,5 @@
-"""How a CPU computes a network fastest: our kernels or PyTorch's, on how many threads. Measured once and kept.
+"""How a CPU computes a network fastest: our kernels or PyTorch's, on how many threads. Measured once and kept, unless
+other programs wanted the cores meanwhile: what is fastest beside them need not be so without.
 
 The arithmetic is not up for choice: it decides the numbers, and the settings decide it. Threads and kernels only round
 differently, and a resumed run keeps those it had.
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
+from domcli import cores
 from domcli.trainer import device as devices
 from domcli.trainer.fast.remembered import conditions, one_at_a_time, recall, remember
 from domcli.trainer.native import operations
@@ -63,8 +65,13 @@ def settle(training: Training, known: dict[str, object]) -> None:
     with one_at_a_time(training.device):
         way = _remembered(key)
         if way not in ways:
+            before = cores.look()
             way = _fastest(training, ways)
-            remember(FILE, key, asdict(way))
+            busy = cores.in_the_way(cores.others(before, cores.look()), threads)
+            if busy is None:
+                remember(FILE, key, asdict(way))
+            else:
+                log.info("%s: the next run measures again", busy)
     way.take()
 
 
