@@ -12,12 +12,11 @@ TORCH_ENVIRONMENT = {"THP_MEM_ALLOC_ENABLE": "1", "CUBLAS_WORKSPACE_CONFIG": ":4
 COMPILERS = {"TORCHINDUCTOR_CACHE_DIR": "inductor", "TRITON_CACHE_DIR": "triton"}
 """Where torch's compilers keep what they have compiled, which would be lost with /tmp; they make these folders."""
 THREADS = "OMP_NUM_THREADS"
-WAITING = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
-"""How OpenMP's threads wait for each other, with GNU's and with LLVM's library: they look so many times, some 50
-microseconds, or some milliseconds, then sleep. By default they look for up to 10 or 200 milliseconds, and keep a core
-from the very thread that they wait for where other programs want cores, too (docs/speed.md)."""
-WAITING_ALSO = ("OMP_WAIT_POLICY", "KMP_LIBRARY")
-"""Other variables by which a user decides the same."""
+SPINS, WAIT_POLICY = "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"
+"""Either decides how the threads of GNU's OpenMP, which PyTorch's wheels come with, wait for each other."""
+SHORT_WAIT = "1000"
+"""A thread looks so many times, for some 20 microseconds, then sleeps. By default it looks for some 6 milliseconds, and
+keeps a core from the very thread that it waits for where other programs want cores, too (docs/speed.md)."""
 
 
 def torch_environment() -> dict[str, str]:
@@ -27,6 +26,6 @@ def torch_environment() -> dict[str, str]:
     """
     kept = code_directory("compiled-code")
     folders = {} if kept is None else {variable: str(kept / name) for variable, name in COMPILERS.items()}
-    waiting = {} if any(key in os.environ for key in (*WAITING, *WAITING_ALSO)) else WAITING
+    waiting = {} if WAIT_POLICY in os.environ else {SPINS: SHORT_WAIT}
     wanted = {**TORCH_ENVIRONMENT, **folders, THREADS: str(cpu_count()), **waiting}
     return {key: value for key, value in wanted.items() if key not in os.environ}

@@ -16,11 +16,11 @@ import domcli.trainer
 from domcli import cachedir, cores
 from domcli.devices import cpu_count
 from domcli.events import BusyCores
-from domcli.trainer import COMPILERS, THREADS, TORCH_ENVIRONMENT, WAITING, WAITING_ALSO, torch_environment
+from domcli.trainer import COMPILERS, SHORT_WAIT, SPINS, THREADS, TORCH_ENVIRONMENT, WAIT_POLICY, torch_environment
 from domcli.trainer.__main__ import _nothing_collected
 from domcli.trainer.startup import Startup
 
-ALWAYS = {**TORCH_ENVIRONMENT, THREADS: str(cpu_count()), **WAITING}
+ALWAYS = {**TORCH_ENVIRONMENT, THREADS: str(cpu_count()), SPINS: SHORT_WAIT}
 STAGES = ["interpreter", "torch", "device", "data", "network", "first_step"]
 
 LOADED = """
@@ -42,7 +42,7 @@ print(*sorted(name for name in sys.modules if name.count(".") < 2))
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for variable in (*TORCH_ENVIRONMENT, *COMPILERS, THREADS, *WAITING, *WAITING_ALSO):
+    for variable in (*TORCH_ENVIRONMENT, *COMPILERS, THREADS, SPINS, WAIT_POLICY):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "domcli"
@@ -111,7 +111,7 @@ def test_compilers_keep_their_results_in_the_users_cache_which_is_theirs_alone(c
 def test_what_the_user_has_set_stays(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITON_CACHE_DIR", "/somewhere")
     monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
-    left = {key: value for key, value in torch_environment().items() if key not in WAITING}
+    left = {key: value for key, value in torch_environment().items() if key != SPINS}
     assert sorted(left) == ["CUBLAS_WORKSPACE_CONFIG", "OMP_NUM_THREADS", "TORCHINDUCTOR_CACHE_DIR"]
 
 
@@ -135,13 +135,13 @@ def test_a_file_in_the_place_of_the_cache_is_no_cache(cache: Path) -> None:
     assert torch_environment() == ALWAYS
 
 
-@pytest.mark.parametrize("variable", [*WAITING, *WAITING_ALSO])
+@pytest.mark.parametrize("variable", [SPINS, WAIT_POLICY])
 def test_a_user_who_says_how_threads_wait_is_not_contradicted(
     cache: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    assert WAITING.items() <= torch_environment().items()
+    assert torch_environment()[SPINS] == SHORT_WAIT
     monkeypatch.setenv(variable, "active")
-    assert WAITING.keys().isdisjoint(torch_environment())
+    assert SPINS not in torch_environment()
 
 
 def test_threads_are_those_that_a_container_grants(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

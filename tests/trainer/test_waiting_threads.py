@@ -12,16 +12,14 @@ import pytest
 import tiny
 
 from domcli import evaluations
-from domcli.trainer import THREADS, WAITING, WAITING_ALSO
+from domcli.trainer import SHORT_WAIT, SPINS, THREADS, WAIT_POLICY
 from domcli.trainer.bench.cases import Options
 from domcli.trainer.bench.workers import Job, Side, worker
-
-COUNT = WAITING["GOMP_SPINCOUNT"]
 
 
 @pytest.fixture(autouse=True)
 def _says_what_it_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in (*WAITING, *WAITING_ALSO):
+    for variable in (SPINS, WAIT_POLICY):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("OMP_DISPLAY_ENV", "verbose")
     monkeypatch.setenv(THREADS, "1")  # the plain loop on two would take minutes where others want the cores
@@ -42,7 +40,7 @@ def evaluation(folder: Path) -> str:
 
 @pytest.mark.parametrize("process", [trainer, evaluation])
 def test_threads_look_for_a_moment_and_then_sleep(tmp_path: Path, process: Callable[[Path], str]) -> None:
-    assert f"GOMP_SPINCOUNT = '{COUNT}'" in process(tmp_path)
+    assert f"GOMP_SPINCOUNT = '{SHORT_WAIT}'" in process(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -61,4 +59,4 @@ def test_a_benchmark_times_what_a_trainer_does_and_leaves_the_plain_loop_as_it_i
         process.ask("prepare" if side == "trainer" else "describe")
     said = capfd.readouterr().err
     assert "GOMP_SPINCOUNT = " in said
-    assert (f"GOMP_SPINCOUNT = '{COUNT}'" in said) is as_told
+    assert (f"GOMP_SPINCOUNT = '{SHORT_WAIT}'" in said) is as_told
