@@ -1,0 +1,39 @@
+r"""Text that may hold anything, made safe to show: a terminal obeys some characters, and others turn text around.
+
+Names, settings, logs and the reasons of failures come from files that anybody may have written. What is not to be shown
+as it is becomes an escape that one can read: `\x1b` for ESC, `\u202e` for a sign that turns the direction of text,
+`\xff` for a byte of a name that is not UTF-8.
+"""
+
+from __future__ import annotations
+
+import re
+
+# C0 and DEL and C1; marks, embeddings, overrides and isolates of direction; separators of lines and paragraphs; halves
+# of pairs, of which Python makes one for each byte that is not UTF-8.
+_OTHERS = "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+_IN_LINES = re.compile(f"[\x00-\x08\x0b-\x1f{_OTHERS}]")
+_IN_A_LINE = re.compile(f"[\x00-\x1f{_OTHERS}]")
+
+_NAMED = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
+_FIRST_BYTE, _LAST_BYTE = 0xDC80, 0xDCFF
+
+
+def printable(text: str) -> str:
+    """Return lines of text as they can be shown: newlines and tabs stay, all other controls are escaped."""
+    return text if text.isprintable() else _IN_LINES.sub(_escape, text)
+
+
+def printable_line(text: str) -> str:
+    """Return text that must not go beyond its line, as a name: newlines and tabs are escaped, too."""
+    return text if text.isprintable() else _IN_A_LINE.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    sign = found[0]
+    if sign in _NAMED:
+        return _NAMED[sign]
+    code = ord(sign)
+    if _FIRST_BYTE <= code <= _LAST_BYTE:
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"
