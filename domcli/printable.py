@@ -17,6 +17,8 @@ _IN_A_LINE = re.compile(f"[\x00-\x1f{_OTHERS}]")
 
 _NAMED = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
 _FIRST_BYTE, _LAST_BYTE = 0xDC80, 0xDCFF
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\\t", "\\r")
+"""How a cell begins that a spreadsheet takes for a formula; tab and carriage return are escaped before."""
 
 
 def printable(text: str) -> str:
@@ -27,6 +29,33 @@ def printable(text: str) -> str:
 def printable_line(text: str) -> str:
     """Return text that must not go beyond its line, as a name: newlines and tabs are escaped, too."""
     return text if text.isprintable() else _IN_A_LINE.sub(_escape, text)
+
+
+def printable_json(written: str) -> str:
+    """Return JSON as it can be shown: what stands in its strings is escaped as JSON does that.
+
+    For a byte that is not UTF-8 it has no escape; there the string holds what `printable` shows.
+    """
+    return written if written.isprintable() else _IN_LINES.sub(_escape_in_json, written)
+
+
+def cell(text: str) -> str:
+    """Return text as a cell of a CSV file: one line, and nothing that a spreadsheet would compute (it gets a `'`)."""
+    shown = printable_line(text)
+    return f"'{shown}" if shown.startswith(_FORMULA) and not _is_number(shown) else shown
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _escape_in_json(found: re.Match[str]) -> str:
+    sign = found[0]
+    return _escape(found).replace("\\", "\\\\") if "\ud800" <= sign <= "\udfff" else f"\\u{ord(sign):04x}"
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -21,7 +20,7 @@ class View(AbstractContextManager["View"], Protocol):
 
 def make_view() -> View:
     """Return a bar if stderr is a terminal that can show it, else plain lines."""
-    if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+    if output.can_draw(sys.stderr):
         return LiveBar()
     return PlainLines()
 
@@ -54,9 +53,9 @@ class LiveBar:
         from rich.progress import BarColumn, Progress, TextColumn
 
         self._progress = Progress(
-            TextColumn("{task.fields[case]}"),
+            TextColumn("{task.fields[case]}", markup=False),
             BarColumn(bar_width=None),
-            TextColumn("{task.fields[doing]}"),
+            TextColumn("{task.fields[doing]}", markup=False),
             TextColumn("{task.fields[left]}", justify="right"),
             console=output.console(sys.stderr),
             transient=True,

@@ -109,11 +109,11 @@ def compare_runs(
         plot_file(comparison, plot)
         output.note(f"written: {plot}")
     if chosen != "table":
-        _write(_document(comparison, chosen), file)
+        _write(_document(comparison, chosen), chosen, file)
     elif file is None and sys.stdout.isatty():
         comparison_text.show(comparison)
     else:
-        _write(comparison_text.plain(comparison), file)
+        _write(comparison_text.plain(comparison), chosen, file)
     if nothing:
         _refuse_nothing(comparison)
     _judge(expected, comparison)
@@ -187,11 +187,11 @@ def _document(comparison: Comparison, form: Form) -> str:
     return export(comparison, cast("Format", form))
 
 
-def _write(text: str, file: Path | None) -> None:
+def _write(text: str, form: Form, file: Path | None) -> None:
     from domcli.exchange.files import write_file
 
     if file is None:
-        output.text(text)
+        (output.json_text if form == "json" else output.text)(text)
         return
     write_file(file.expanduser(), lambda stream: stream.write(text.encode()))
     output.note(f"written: {file}")

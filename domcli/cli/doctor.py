@@ -194,13 +194,12 @@ class _Lines(_Report):
         from domcli.checks import terminal
 
         super().__init__()
-        self._encoding = sys.stdout.encoding or "ascii"
-        unicode = terminal.is_utf8(os.environ) and self._encoding.lower().replace("-", "") == "utf8"
+        unicode = terminal.is_utf8(os.environ) and output.is_unicode(sys.stdout)
         self._marks = MARKS if unicode else ASCII_MARKS
         self._coloured = sys.stdout.isatty() and terminal.colours(os.environ) != "none"
 
     def begin(self, group: str) -> None:
-        self._say(self._styled(group, TITLE_STYLE))
+        self._say((group, TITLE_STYLE))
 
     def add(self, group: str, checks: Sequence[Check]) -> None:
         super().add(group, checks)
@@ -209,11 +208,12 @@ class _Lines(_Report):
             mark = self._marks[check.status]
             first, *others = check.text.split("\n")
             indent = " " * (len(mark) + 3)
-            self._say(f"  {self._styled(mark, STYLES[check.status])} {check.name:<{width}}  {first}".rstrip())
+            self._say(("  ", ""), (mark, STYLES[check.status]), (f" {check.name:<{width}}  {first}".rstrip(), ""))
             for line in others:
-                self._say(f"{indent}{'':<{width}}  {line}")
+                self._say((f"{indent}{'':<{width}}  {line}", ""))
             if check.remedy:
-                self._say(f"{indent}{'':<{width}}  {'→' if mark in MARKS.values() else '->'} {check.remedy}")
+                arrow = "→" if mark in MARKS.values() else "->"
+                self._say((f"{indent}{'':<{width}}  {arrow} {check.remedy}", ""))
 
     def end(self) -> None:
         from domcli.checks.check import plural
@@ -221,14 +221,10 @@ class _Lines(_Report):
         counted = [(self.count("problem"), "problem"), (self.count("warning"), "warning")]
         found = [plural(count, word) for count, word in counted if count]
         said = ", ".join(found) if self.count("problem") else ", ".join(["no problems", *found])
-        self._say("\n" + self._styled(said, STYLES["problem" if self.count("problem") else "ok"]))
+        self._say(("\n", ""), (said, STYLES["problem" if self.count("problem") else "ok"]))
 
-    def _styled(self, text: str, style: str) -> str:
-        return f"\033[{style}m{text}\033[0m" if self._coloured else text
-
-    def _say(self, line: str) -> None:
-        # Names of files may hold anything, and a terminal may be unable to show it.
-        output.text(line.encode(self._encoding, "replace").decode(self._encoding) + "\n")
+    def _say(self, *line: tuple[str, str]) -> None:
+        output.styled(line, coloured=self._coloured)
 
 
 def _look_at_terminal() -> Sequence[Check]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from contextlib import AbstractContextManager
@@ -30,7 +29,7 @@ class EvaluationView(AbstractContextManager["EvaluationView"], Protocol):
 
 def make_view() -> EvaluationView:
     """Return a bar if stderr is a terminal that can show it, else plain lines."""
-    if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+    if output.can_draw(sys.stderr):
         return LiveBar()
     return PlainLines()
 

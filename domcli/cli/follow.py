@@ -14,9 +14,11 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Literal, Protocol
 
-from domcli import files, launch
+from domcli import launch
+from domcli.cli import output
 from domcli.errors import DomcliError
 from domcli.events import Failed
+from domcli.printable import printable_line
 from domcli.rundir import RunDirectory
 from domcli.runs import Run, RunReader
 
@@ -132,7 +134,7 @@ def make_view(runs: Sequence[RunDirectory]) -> View:
     from domcli.presets import from_run
 
     settings = [from_run(run) for run in runs]
-    if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+    if not output.can_draw(sys.stderr):
         from domcli.cli.plain import PlainView
 
         return PlainView(runs, settings)
@@ -154,11 +156,13 @@ def starting(run: Run, now: float) -> str:
 def log_tail(run: RunDirectory, lines: int) -> list[str]:
     """Return the last lines of trainer.log that say something; a line redrawn with carriage returns counts once."""
     try:
-        text = files.read_tail(run.log, LOG_TAIL_BYTES)[0].decode(errors="replace")
+        with run.log.open("rb") as file:
+            file.seek(max(0, run.log.stat().st_size - LOG_TAIL_BYTES))
+            text = file.read().decode(errors="surrogateescape")
     except OSError:
         return []
     found = (line.rstrip().rpartition("\r")[2] for line in text.split("\n"))
-    return ["".join(sign for sign in line if sign.isprintable()) for line in found if line.strip()][-lines:]
+    return [printable_line(line) for line in found if line.strip()][-lines:]
 
 
 def _wake(folders: Sequence[Path]) -> Path | None:

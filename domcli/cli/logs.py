@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,12 +38,13 @@ def logs(
         output.note(f"{directory.name} has no log yet: {_why_none(reader.read())}")
         if not follow:
             return
-    offset = _start_of_last(directory.log, lines)
+    printer = _Printer(directory.log, _start_of_last(directory.log, lines))
     while True:
         # Asked before the log is read, so that the last words of the trainer are not missed.
         alive = reader.read().status in ("queued", "starting", "running")
-        offset = _write_from(directory.log, offset)
-        if not (follow and alive):
+        goes_on = follow and alive
+        printer.write(last=not goes_on)
+        if not goes_on:
             return
         time.sleep(POLL_SECONDS)
 
@@ -75,16 +78,34 @@ def _start_of_last(path: Path, lines: int) -> int:
     return 0
 
 
-def _write_from(path: Path, offset: int) -> int:
-    """Write what the log holds from a byte on to stdout, and return the byte after it."""
-    try:
-        with files.open_bytes(path) as file:
-            file.seek(offset)
-            content = file.read()
-    except FileNotFoundError:
-        return offset
-    except OSError as error:
-        raise RunDirectoryError(f"cannot read {path}: {error.strerror}") from error
-    if content:
-        output.text(content.decode(errors="replace"))
-    return offset + len(content)
+def _ends_with_newline(path: Path) -> bool:
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 1))
+        return file.read(1) == b"\n"
+
+
+class _Printer:
+    """Writes what a log holds from a byte on to stdout, each time what has been added since."""
+
+    def __init__(self, path: Path, offset: int) -> None:
+        self._path = path
+        self._offset = offset
+        # A letter may come in two parts, as may the end of a line. A line that was drawn over is shown each time.
+        letters = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
+        self._decoder = io.IncrementalNewlineDecoder(letters, translate=True)
+
+    def write(self, *, last: bool) -> None:
+        """Write what is new; the `last` time even half a letter at the end."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                content = file.read()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise RunDirectoryError(f"cannot read {self._path}: {error.strerror}") from error
+        self._offset += len(content)
+        text = self._decoder.decode(content, final=last)
+        if text:
+            output.text(text)

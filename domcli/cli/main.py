@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import sys
-from collections.abc import Iterator
+from types import TracebackType
 from typing import Annotated
 
 import typer
@@ -30,6 +28,7 @@ from domcli.cli import (
     runs,
     show,
     stop,
+    streams,
 )
 from domcli.errors import DomcliError
 
@@ -92,7 +91,9 @@ def _root(
 
 def main() -> None:
     """Run the command line; the process ends with 0, 1 (a run failed), 2 (bad usage or settings) or 130 (Ctrl-C)."""
-    with _quiet_pipes():
+    streams.prepare()
+    sys.excepthook = _tell_of_a_bug
+    with streams.written_out():
         try:
             sys.exit(app(prog_name="domcli", standalone_mode=False) or 0)
         except UsageError as error:
@@ -116,19 +117,8 @@ def _usage(error: Exception) -> str:
     return f"{sentence.replace('Value error, ', '').rstrip('.')}; see {command} --help"
 
 
-@contextlib.contextmanager
-def _quiet_pipes() -> Iterator[None]:
-    """Write out what is left in stdout; a reader that has gone (`domcli runs | head`) is no error worth a word."""
-    try:
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
-    except OSError as error:
-        if not isinstance(error, BrokenPipeError) and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-            raise
-        # Python writes out stdout once more when it ends, and must find somewhere to put it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            output.error(f"cannot write the output: {error.strerror}")
-        sys.exit(1)
+def _tell_of_a_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Write a traceback to stderr: it may quote anything, as every other text does."""
+    import traceback
+
+    output.note("".join(traceback.format_exception(kind, error, trace)).rstrip("\n"))

@@ -1,33 +1,55 @@
-"""The only writer to stdout, which carries data; everything else a person reads goes to stderr."""
+"""The only writer to stdout, which carries data; everything else a person reads goes to stderr.
+
+What it writes may hold anything, and comes out printable: see `domcli.printable`.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TextIO
+
+from domcli.cli import streams
+from domcli.printable import printable, printable_json
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-PLAIN_WIDTH = 1000
-"""Columns of a table that does not go to a terminal: wide enough that nothing of it is cut."""
+NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
 def data(line: str) -> None:
     """Write a line of data to stdout."""
-    sys.stdout.write(line + "\n")
+    sys.stdout.write(printable(line) + "\n")
 
 
 def text(part: str) -> None:
-    """Write text to stdout as it is, at once, without a newline of its own."""
-    sys.stdout.write(part)
+    """Write text to stdout, at once, without a newline of its own."""
+    sys.stdout.write(printable(part))
+    sys.stdout.flush()
+
+
+def styled(line: Iterable[tuple[str, str]], *, coloured: bool) -> None:
+    """Write a line of pieces of text to stdout at once, each with its style: numbers of SGR such as `1;31`, or none."""
+    pieces = [(printable(piece), style if coloured else "") for piece, style in line]
+    sys.stdout.write("".join(_painted(piece, style) if piece and style else piece for piece, style in pieces) + "\n")
     sys.stdout.flush()
 
 
 def json_data(value: Any) -> None:
     """Write a value to stdout as indented JSON; what is not finite or not JSON is a bug and raises."""
-    data(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    json_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def json_text(written: str) -> None:
+    """Write JSON to stdout, which stays JSON whatever the encoding of stdout has no letters for."""
+    written = printable_json(written)
+    if not is_unicode(sys.stdout):
+        written = NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], written)
+    sys.stdout.write(written)
 
 
 def table(renderable: RenderableType) -> None:
@@ -36,20 +58,47 @@ def table(renderable: RenderableType) -> None:
 
 
 def note(line: str) -> None:
-    """Tell the person something on stderr."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+    """Tell the person something on stderr. Where that cannot be written, the work goes on without a word.
+
+    Raises BrokenPipeError if whoever read it has gone.
+    """
+    try:
+        sys.stderr.write(printable(line) + "\n")
+        sys.stderr.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        streams.let_go(sys.stderr)
 
 
 def error(sentence: str) -> None:
     """Write `error: ...` to stderr, the first word red on a terminal."""
-    coloured = sys.stderr.isatty() and "NO_COLOR" not in os.environ
-    note(("\033[1;31merror:\033[0m " if coloured else "error: ") + sentence)
+    try:
+        if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
+            sys.stderr.write(_painted("error:", "1;31") + " ")
+        else:
+            sys.stderr.write("error: ")
+    except OSError:
+        streams.let_go(sys.stderr)
+    note(sentence)
 
 
 def console(stream: TextIO) -> Console:
     """Return a rich console for a stream that never cuts or colours what goes to a file or pipe."""
-    from rich.console import Console
+    from domcli.cli.console import PrintableConsole
 
-    terminal = stream.isatty()
-    return Console(file=stream, highlight=False, width=None if terminal else PLAIN_WIDTH, soft_wrap=False)
+    return PrintableConsole(stream)
+
+
+def is_unicode(stream: TextIO) -> bool:
+    """Tell whether a stream has every letter there is."""
+    return (stream.encoding or "").lower().startswith("utf")
+
+
+def can_draw(stream: TextIO) -> bool:
+    """Tell whether a stream is a terminal on which bars can be drawn, and drawn over."""
+    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb" and is_unicode(stream)
+
+
+def _painted(piece: str, style: str) -> str:
+    return f"\033[{style}m{piece}\033[0m"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from domcli.cli import figures, output
 from domcli.cli.summary import progress, queue_place, retry, total_epochs, what_happened
+from domcli.printable import printable_line
 from domcli.runs import Run
 from domcli.runstate import headline_accuracy
 
@@ -63,11 +64,10 @@ def write_runs(runs: Sequence[Run], places: Mapping[str, int] | None = None) -> 
     """Write the table to stdout: fitted to a terminal, coloured there; else a line for each run that nothing cuts."""
     terminal = None
     if sys.stdout.isatty():
-        unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-        terminal = Terminal(shutil.get_terminal_size().columns, unicode)
+        terminal = Terminal(shutil.get_terminal_size().columns, output.is_unicode(sys.stdout))
     coloured = terminal is not None and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
     for line in table_lines(runs, terminal, places):
-        output.data("".join(_coloured(*piece) for piece in line) if coloured else "".join(text for text, _ in line))
+        output.styled([(text, SGR.get(style, "")) for text, style in line], coloured=coloured)
 
 
 def as_text(lines: Sequence[Segments]) -> Text:
@@ -109,19 +109,19 @@ def _row(run: Run, places: Mapping[str, int] | None) -> Row:
     state, place, again = run.state, queue_place(run, places), retry(run)
     status = f"{run.status}{f' {place}' if place else ''}{f' ({again})' if again else ''}"
     cells = {
-        "name": _printable(run.directory.name),
+        "name": printable_line(run.directory.name),
         "state": status,
         "epoch": f"{state.epochs_done}/{total_epochs(run) or '?'}",
         "best %": figures.percent(headline_accuracy(state.best)),
         "last %": figures.percent(headline_accuracy(state.last)),
         "accuracy": _measure(run),
-        "device": run.device or figures.MISSING,
+        "device": printable_line(run.device or figures.MISSING),
         "ETA": figures.duration(state.remaining_seconds() if run.status == "running" else None),
     }
     at_work = run.status in ("starting", "running")
     badges = ", ".join(f"{one.badge} in epoch {one.epoch}" for one in run.findings)
     said = "; ".join(part for part in (badges, what_happened(run)) if part)
-    problem = " ".join(_printable(said).split())
+    problem = printable_line(" ".join(said.split()))
     return Row(cells, STYLES.get(run.status, ""), progress(run) if at_work else None, problem)
 
 
@@ -131,10 +131,6 @@ def _measure(run: Run) -> str:
     if not isinstance(evaluation, dict) or "attack" not in evaluation:
         return figures.MISSING
     return "natural" if evaluation["attack"] == "none" else f"PGD-{evaluation.get('steps', '?')}"
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else "".join(one if one.isprintable() else " " for one in text)
 
 
 def _fit(widths: dict[str, int], rows: Sequence[Row], width: int) -> int:
@@ -203,7 +199,3 @@ def _shortened(name: str, width: int, mark: str) -> str:
 def _bar(fraction: float) -> str:
     halves = round(fraction * 2 * BAR)
     return ("━" * (halves // 2) + "╸" * (halves % 2)).ljust(BAR, "─")
-
-
-def _coloured(text: str, style: str) -> str:
-    return f"\033[{SGR[style]}m{text}\033[0m" if style and text else text

@@ -1,0 +1,78 @@
+"""The three streams of a command: they may be closed, full, without a reader, or in an encoding with few letters."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import sys
+from collections.abc import Iterator
+from typing import TextIO
+
+LOST = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF, errno.EFBIG)
+"""What the system says of a stream that takes no more."""
+
+
+def prepare() -> None:
+    """Have all three streams usable, before a file is opened: it would get the number of one that is closed.
+
+    What is closed reads as empty and writes to nowhere. A letter that an encoding does not have becomes an escape.
+    """
+    for handle, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(handle)
+        except OSError:
+            _open_nowhere(handle)
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(handle, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+@contextlib.contextmanager
+def written_out() -> Iterator[None]:
+    """Write out what is left in stdout at the end, and end with 1 if it cannot be written.
+
+    A reader that has gone (`domcli runs | head`) is no error worth a word.
+    """
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in LOST or error.filename is not None:
+            raise
+        for stream in (sys.stdout, sys.stderr):
+            _flush_or_let_go(stream)
+        if not isinstance(error, BrokenPipeError):
+            from domcli.cli import output
+
+            output.error(f"cannot write the output: {error.strerror}")
+        sys.exit(1)
+
+
+def _flush_or_let_go(stream: TextIO) -> None:
+    try:
+        stream.flush()
+    except OSError:
+        let_go(stream)
+
+
+def let_go(stream: TextIO) -> None:
+    """Have a stream write to nowhere from now on: Python writes out what is left in it once more when it ends."""
+    with contextlib.suppress(OSError, ValueError):  # a stream that is not a file
+        handle = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(handle, stream.fileno())
+        os.close(handle)
+
+
+def _open_nowhere(handle: int) -> None:
+    opened = os.open(os.devnull, os.O_RDWR)
+    os.dup2(opened, handle)  # children get it, too
+    if opened != handle:
+        os.close(opened)
+    os.set_inheritable(handle, True)
