@@ -17,6 +17,9 @@ class View(AbstractContextManager["View"], Protocol):
     def update(self, progress: Mapping[str, Any]) -> None:
         """Show how far it is: `case`, what it is `doing`, `fraction` from 0 to 1, `remaining` seconds or None."""
 
+    def say(self, text: str) -> None:
+        """Tell the person something."""
+
 
 def make_view() -> View:
     """Return a bar if stderr is a terminal that can show it, else plain lines."""
@@ -44,6 +47,10 @@ class PlainLines:
         if progress["case"] != self._case:
             self._case = progress["case"]
             output.note(f"measuring {self._case}, {_left(progress)}")
+
+    def say(self, text: str) -> None:
+        """Write a line of its own."""
+        output.note(text)
 
 
 class LiveBar:
@@ -84,6 +91,10 @@ class LiveBar:
             left=_left(progress),
             refresh=True,
         )
+
+    def say(self, text: str) -> None:
+        """Write a line above the bar."""
+        self._progress.console.print(text)
 
 
 def _left(progress: Mapping[str, Any]) -> str:

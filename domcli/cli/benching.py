@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import selectors
-import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -20,12 +16,11 @@ from domcli.cli.bench import BenchmarkError
 from domcli.cli.bench_slot import device_alone, warn_of_others
 from domcli.cli.bench_view import View, make_view
 from domcli.cli.follow import Interrupts
+from domcli.cli.listening import end, listen
 from domcli.errors import ProcessError, SettingsError
 
 PROCESS: Sequence[str] = children.command("domcli.trainer.bench")
-POLL_SECONDS = 0.2
 REFUSED = 2
-CHUNK = 1 << 16
 
 
 @dataclass
@@ -78,11 +73,11 @@ def _run(placement: launch.Placement, arguments: Sequence[str], interrupts: Inte
     said = Said()
     try:
         with make_view() as view:
-            _listen(process, said, view, interrupts)
+            listen(process, interrupts, lambda line: _take(line, said, view), view.say)
         code = process.wait()
     finally:
         if process.poll() is None:
-            _end(process, signal.SIGKILL)
+            end(process, kill=True)
     problems = said.report is not None and any(case["problem"] for case in said.report["cases"])
     if problems:
         output.note(f"not every case could be measured (log: {log.name})")
@@ -93,26 +88,6 @@ def _run(placement: launch.Placement, arguments: Sequence[str], interrupts: Inte
     if code and not interrupts.count:
         raise BenchmarkError(f"the benchmark ended without a result, exit code {code} (log: {log.name})")
     return said.report
-
-
-def _listen(process: subprocess.Popen[bytes], said: Said, view: View, interrupts: Interrupts) -> None:
-    """Show what the process tells until it closes its stdout; an interrupt ends it, a second one kills it."""
-    rest, handled = b"", 0
-    assert process.stdout is not None
-    with selectors.DefaultSelector() as selector, process.stdout as pipe:
-        selector.register(pipe, selectors.EVENT_READ)
-        while True:
-            if interrupts.count > handled:
-                _end(process, signal.SIGKILL if handled else signal.SIGTERM)
-                handled = interrupts.count
-            if not selector.select(POLL_SECONDS):
-                continue
-            chunk = os.read(pipe.fileno(), CHUNK)
-            if not chunk:
-                return
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                _take(line, said, view)
 
 
 def _take(line: bytes, said: Said, view: View) -> None:
@@ -128,12 +103,3 @@ def _take(line: bytes, said: Said, view: View) -> None:
         said.reason = message["reason"]
     elif kind == "progress":
         view.update(message)
-
-
-def _end(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Signal the process; when it is to be killed, those that it has started too."""
-    with contextlib.suppress(ProcessLookupError):
-        if number == signal.SIGKILL:
-            os.killpg(process.pid, number)
-        else:
-            process.send_signal(number)

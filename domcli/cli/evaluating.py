@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import selectors
 import signal
 import subprocess
 import time
@@ -20,6 +18,7 @@ from domcli.cli.evaluation_text import checkpoint, parameters
 from domcli.cli.evaluation_view import EvaluationView, make_view
 from domcli.cli.follow import Interrupts
 from domcli.cli.launching import JOBS_PER_GPU
+from domcli.cli.listening import end, listen
 from domcli.cli.options import shown_path
 from domcli.devices import Device
 from domcli.errors import DomcliError, ProcessError
@@ -32,7 +31,6 @@ PROCESS: Sequence[str] = children.command("domcli.trainer.assess")
 LOG = "evaluation.log"
 POLL_SECONDS = 0.2
 REFUSED = 2
-CHUNK = 1 << 16
 
 
 class EvaluationError(DomcliError):
@@ -120,32 +118,24 @@ def _run_process(run: RunDirectory, folder: Path, slot: slots.Slot, wanted: str,
             reason = _follow(process, view, interrupts)
         return Ending(process.wait(), reason)
     finally:
-        process.kill()
-        process.wait()
+        if process.poll() is None:
+            end(process, kill=True)
+            process.wait()
 
 
 def _follow(process: subprocess.Popen[bytes], view: EvaluationView, interrupts: Interrupts) -> str | None:
-    """Show what the process says until it says no more, and pass on interrupts; return why it refused, if it did."""
-    assert process.stdout is not None
-    reason, handled, rest = None, 0, b""
-    with selectors.DefaultSelector() as selector, process.stdout as pipe:
-        selector.register(pipe, selectors.EVENT_READ)
-        while True:
-            if interrupts.count > handled:
-                process.send_signal(signal.SIGKILL if handled else signal.SIGTERM)
-                view.say("killing it" if handled else "stopping; press Ctrl-C again to kill it")
-                handled = interrupts.count
-            if not selector.select(POLL_SECONDS):
-                continue
-            chunk = os.read(pipe.fileno(), CHUNK)
-            if not chunk:
-                return reason
-            *lines, rest = (rest + chunk).split(b"\n")
-            for said in map(evaluations.decode, lines):
-                if isinstance(said, Refusal):
-                    reason = said.reason
-                elif said is not None:
-                    view.update(said)
+    """Show what the process says until it says no more; return why it refused, if it did."""
+    reasons: list[str] = []
+
+    def take(line: bytes) -> None:
+        said = evaluations.decode(line)
+        if isinstance(said, Refusal):
+            reasons.append(said.reason)
+        elif said is not None:
+            view.update(said)
+
+    listen(process, interrupts, take, view.say)
+    return reasons[-1] if reasons else None
 
 
 def _failure(run: RunDirectory, folder: Path, ending: Ending) -> DomcliError:

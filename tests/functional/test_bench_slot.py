@@ -55,6 +55,19 @@ def measuring(tmp_path: Path) -> bool:
     return (tmp_path / "measuring").exists()
 
 
+def test_a_second_ctrl_c_kills_what_cannot_be_asked(cli, begin, tmp_path, monkeypatch, until):
+    monkeypatch.setenv("FAKE_BENCH_STUBBORN", "1")
+    bench = begin()
+    until(lambda: measuring(tmp_path))
+    bench.send_signal(signal.SIGINT)
+    while "press Ctrl-C again to kill it" not in bench.stderr.readline():
+        assert bench.poll() is None
+    bench.send_signal(signal.SIGINT)
+    out, err = bench.communicate(timeout=60)
+    assert (bench.returncode, out) == (130, "")
+    assert "killing it" in err
+
+
 def test_it_waits_for_the_trainer_and_queued_runs_wait_for_it(cli, begin, tmp_path, until):
     cli.play("wait")
     cli(*QUEUE, *MANY, "--name", "at-work")
