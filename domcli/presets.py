@@ -17,6 +17,7 @@ import tomli
 
 from domcli import files
 from domcli.errors import SettingsError
+from domcli.printable import printable_json
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -322,7 +323,7 @@ def _shown(value: object) -> str:
     if isinstance(value, list) and any(isinstance(part, dict) for part in value):
         return "a list of tables"
     shown = repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False, default=str)
-    shown = "".join(part if part.isprintable() else f"\\u{ord(part):04x}" for part in shown)
+    shown = printable_json(shown)
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 

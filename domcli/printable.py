@@ -42,7 +42,7 @@ def printable_json(written: str) -> str:
 def cell(text: str) -> str:
     """Return text as a cell of a CSV file: one line, and nothing that a spreadsheet would compute (it gets a `'`)."""
     shown = printable_line(text)
-    return f"'{shown}" if shown.startswith(_FORMULA) and not _is_number(shown) else shown
+    return f"'{shown}" if len(shown) > 1 and shown.startswith(_FORMULA) and not _is_number(shown) else shown
 
 
 def _is_number(text: str) -> bool:

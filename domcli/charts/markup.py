@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from html import escape
 
+from domcli.printable import printable_line
+
 
 def element(tag: str, *children: str, **attributes: str | float | None) -> str:
     """Return an XML element; attributes that are None are left out, and `_` in their names stands for `-`."""
@@ -23,11 +25,9 @@ def label(x: float, y: float, text: str, colour: str, anchor: str | None = None,
 
 
 def clean(text: str) -> str:
-    """Return the text with `?` for characters that XML 1.0 does not allow, and blanks for line breaks and tabs."""
-    return "".join(
-        character if character >= " " and unicodedata.category(character) not in ("Cc", "Cs", "Cn") else "?"
-        for character in " ".join(text.splitlines()).replace("\t", " ")
-    )
+    """Return the text in one line of what can be shown, with `?` for what no version of Unicode has yet."""
+    shown = printable_line(" ".join(text.splitlines()).replace("\t", " "))
+    return "".join("?" if unicodedata.category(character) == "Cn" else character for character in shown)
 
 
 def number(value: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,7 +53,8 @@ def _lost(runs: Sequence[Run]) -> list[Check]:
     if not lost:
         return []
     text = f"{plural(len(lost), 'run')} lost, the trainer ended without a word: {_some(lost)}"
-    return [Check("lost runs", "warning", text, f"go on from the last checkpoint with: domcli resume {lost[0]}")]
+    command = shlex.join(["domcli", "resume", lost[0]])
+    return [Check("lost runs", "warning", text, f"go on from the last checkpoint with: {command}")]
 
 
 def _unreadable(runs: Sequence[Run]) -> list[Check]:

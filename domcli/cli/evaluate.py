@@ -87,4 +87,4 @@ def evaluate(
     if as_json:
         output.json_data(evaluation_text.as_json(found, result))
     else:
-        output.data("\n".join(evaluation_text.lines(found, result)))
+        output.lines(evaluation_text.lines(found, result))

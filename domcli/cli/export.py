@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,7 +41,8 @@ def export(
     states = [(run.directory, run.state) for run in found]
     if tensorboard is not None:
         files = export_tensorboard(states, tensorboard)
-        output.note(f"wrote {len(files)} event file{'s' * (len(files) > 1)}; see: tensorboard --logdir {tensorboard}")
+        see = shlex.join(["tensorboard", "--logdir", str(tensorboard)])
+        output.note(f"wrote {len(files)} event file{'s' * (len(files) > 1)}; see: {see}")
     if csv is not None:
         from domcli.exchange.table import csv_text
 

@@ -55,4 +55,4 @@ def import_logs(
         )
         return
     for run in written:
-        output.data("\n".join(summary.closing_lines(run)))
+        output.lines(summary.closing_lines(run))

@@ -91,7 +91,7 @@ def conclude(outcomes: list[Outcome], interrupts: Interrupts, *, as_json: bool) 
     if as_json:
         output.json_data([summary(run) for run in runs])
     elif len(runs) == 1:
-        output.data("\n".join(closing_lines(runs[0])))
+        output.lines(closing_lines(runs[0]))
     elif runs:
         write_runs(runs)
     return typer.Exit(_exit_code(outcomes, interrupts))

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TextIO
 
 from domcli.cli import streams
-from domcli.printable import printable, printable_json
+from domcli.printable import printable, printable_json, printable_line
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -24,6 +24,12 @@ NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 def data(line: str) -> None:
     """Write a line of data to stdout."""
     sys.stdout.write(printable(line) + "\n")
+
+
+def lines(found: Iterable[str]) -> None:
+    """Write lines of data to stdout; none of them, whatever it quotes, becomes two."""
+    for line in found:
+        sys.stdout.write(printable_line(line) + "\n")
 
 
 def text(part: str) -> None:

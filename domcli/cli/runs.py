@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -92,7 +93,7 @@ def runs(
 
         watch_runs(view)
         return
-    _list(view, place=f" --runs-dir {folder}" if runs_dir else "", as_json=as_json)
+    _list(view, place=f" --runs-dir {shlex.quote(str(folder))}" if runs_dir else "", as_json=as_json)
 
 
 def _list(view: View, place: str, *, as_json: bool) -> None:

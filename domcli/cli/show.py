@@ -32,7 +32,7 @@ def show(run: options.RunName, runs_dir: options.RunsDir = None, as_json: option
     if as_json:
         output.json_data(_json(found))
     else:
-        output.data("\n".join(_lines(found)))
+        output.lines(_lines(found))
 
 
 def _json(run: Run) -> dict[str, Any]:

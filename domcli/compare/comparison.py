@@ -15,6 +15,7 @@ from domcli.compare.notes import notes
 from domcli.compare.paper import Match, against_paper
 from domcli.compare.records import Metric, Record, read_record
 from domcli.compare.significance import Contrast, contrasts
+from domcli.printable import printable_line
 from domcli.rundir import RunDirectory
 
 
@@ -75,7 +76,7 @@ class Comparison:
 def _source(group: Group, record: Record) -> str:
     commit = record.environment.get("git_commit")
     epochs = record.last.epoch if record.last else 0
-    return (
+    return printable_line(
         f"{group.name}: run {record.run.directory.path}, seed {record.seed}, {epochs} epochs"
         f"{f', commit {commit}' if commit else ''}"
     )
@@ -103,6 +104,6 @@ def compare(
         differing=tuple(differing_keys([group.settings for group in groups])),
         contrasts=found,
         paper=tuple(against_paper(groups, error)) if paper else None,
-        notes=tuple(notes(groups, at_epoch, unread=len(unread), tested=tested)),
+        notes=tuple(map(printable_line, notes(groups, at_epoch, unread=len(unread), tested=tested))),
         made=datetime.now(timezone.utc),
     )

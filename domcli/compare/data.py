@@ -16,6 +16,7 @@ from domcli.compare.records import POINTS, Metric, Point, Record, criterion
 from domcli.compare.sheets import best_epoch, patterns
 from domcli.compare.significance import Contrast
 from domcli.compare.statistics import Summary
+from domcli.printable import cell, printable_json
 
 Quantity = tuple[str, str, Point, Callable[[Record], float | None]]
 
@@ -48,7 +49,7 @@ def as_json(comparison: Comparison) -> str:
         "left_out": [_left_out(name, one) for name, one in comparison.left_out],
         "notes": list(comparison.notes),
     }
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return printable_json(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def as_csv(comparison: Comparison) -> str:
@@ -61,7 +62,8 @@ def as_csv(comparison: Comparison) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    for row in rows:
+        writer.writerow({key: cell(value) if isinstance(value, str) else value for key, value in row.items()})
     return out.getvalue()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from domcli.compare.attacks import Attack
 from domcli.compare.records import METRICS, Flat, Metric, Point, Record, flatten
 from domcli.compare.statistics import Summary, summarise
+from domcli.printable import printable_line
 
 SEED = "train.seed"
 
@@ -159,7 +160,8 @@ def _named(groups: list[Group], members: list[list[Record]]) -> list[Group]:
             for place in places:
                 marks[place].append(f"{key}={shown_value(groups[place].settings.get(key))}")
     named = zip(stems, marks, strict=True)
-    names = [f"{stem[0]} ({', '.join(mark)})" if mark else stem[0] for stem, mark in named]
+    # A name stands in tables, legends and files of every kind.
+    names = [printable_line(f"{stem[0]} ({', '.join(mark)})" if mark else stem[0]) for stem, mark in named]
     return [replace(group, name=_unique(names, place)) for place, group in enumerate(groups)]
 
 

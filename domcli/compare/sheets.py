@@ -11,6 +11,7 @@ from domcli.compare.paper import Match
 from domcli.compare.records import POINTS, Metric, Record, criterion
 from domcli.compare.significance import Contrast
 from domcli.compare.statistics import MOST_SEEDS, Summary
+from domcli.printable import printable_line
 
 MISSING = "-"
 WIDE = 4
@@ -21,12 +22,20 @@ COMMIT_LETTERS = 10
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table: `text` says how many of its columns, from the left, are words; the others are numbers."""
+    """A table: `text` says how many of its columns, from the left, are words; the others are numbers.
+
+    Whatever it is made from, each of its cells can be shown, and is one line.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     text: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "title", printable_line(self.title))
+        object.__setattr__(self, "columns", tuple(map(printable_line, self.columns)))
+        object.__setattr__(self, "rows", tuple(tuple(map(printable_line, row)) for row in self.rows))
 
 
 def sheets(comparison: Comparison) -> list[Sheet]:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from domcli.events import LOSS_RANGES, EpochEnd, Event
+from domcli.printable import cell
 from domcli.rundir import RunDirectory
 from domcli.runstate import RunState
 
@@ -94,4 +95,6 @@ def _seed(directory: RunDirectory) -> int | None:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, str):
+        return cell(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -307,11 +307,11 @@ def test_the_smallest_and_the_largest_size(size: tuple[int, int]) -> None:
     assert [sum(len(span.text) for span in row) for row in picture.rows] == [size[0]] * size[1]
 
 
-def test_charts_need_numpy_and_nothing_else_of_domcli() -> None:
+def test_charts_need_numpy_and_of_domcli_what_is_printable_alone() -> None:
     code = "import sys, domcli.charts; print(*sorted(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     own = {name.split(".")[1] for name in found if name.startswith("domcli.")}
-    assert own == {"charts"}
+    assert own == {"charts", "printable"}
     assert not {"rich", "textual", "pydantic", "torch", "scipy"} & set(found)
 
 
