@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Literal, Protocol
 
-from domcli import launch
+from domcli import files, launch
 from domcli.cli import output
 from domcli.errors import DomcliError
 from domcli.events import Failed
@@ -156,7 +156,7 @@ def starting(run: Run, now: float) -> str:
 def log_tail(run: RunDirectory, lines: int) -> list[str]:
     """Return the last lines of trainer.log that say something; a line redrawn with carriage returns counts once."""
     try:
-        with run.log.open("rb") as file:
+        with files.open_bytes(run.log) as file:
             file.seek(max(0, run.log.stat().st_size - LOG_TAIL_BYTES))
             text = file.read().decode(errors="surrogateescape")
     except OSError:

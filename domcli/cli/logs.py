@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
@@ -57,9 +58,7 @@ def _why_none(run: Run) -> str:
 
 def _start_of_last(path: Path, lines: int) -> int:
     """Return the byte at which the last `lines` lines begin, reading backwards from the end."""
-    if not path.exists():
-        return 0
-    with files.open_bytes(path) as file:
+    with contextlib.suppress(FileNotFoundError), _opened(path) as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - 1))
         position, ends = size, -1 if file.read(1) == b"\n" else 0
@@ -78,11 +77,14 @@ def _start_of_last(path: Path, lines: int) -> int:
     return 0
 
 
-def _ends_with_newline(path: Path) -> bool:
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - 1))
-        return file.read(1) == b"\n"
+def _opened(path: Path) -> IO[bytes]:
+    """Open a log. Raises FileNotFoundError, or RunDirectoryError for one that cannot be read."""
+    try:
+        return files.open_bytes(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise RunDirectoryError(f"cannot read {path}: {error.strerror}") from error
 
 
 class _Printer:
@@ -97,15 +99,14 @@ class _Printer:
 
     def write(self, *, last: bool) -> None:
         """Write what is new; the `last` time even half a letter at the end."""
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                content = file.read()
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise RunDirectoryError(f"cannot read {self._path}: {error.strerror}") from error
-        self._offset += len(content)
-        text = self._decoder.decode(content, final=last)
+        with contextlib.suppress(FileNotFoundError), _opened(self._path) as file:
+            file.seek(self._offset)
+            while block := file.read(BLOCK_BYTES):
+                self._offset += len(block)
+                self._write(self._decoder.decode(block))
+        if last:
+            self._write(self._decoder.decode(b"", final=True))
+
+    def _write(self, text: str) -> None:
         if text:
             output.text(text)

@@ -124,7 +124,7 @@ def _problem(path: Path, line: int, sentence: str) -> OfficialLogError:
 def _text(path: Path) -> str:
     try:
         # Editors of other systems put a mark before the first letter (a BOM).
-        return path.read_bytes().decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
+        return files.read_bytes(path, files.LARGE).decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
     except OSError as error:
         raise OfficialLogError(f"cannot read {path}: {error.strerror}") from error
 

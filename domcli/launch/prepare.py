@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from domcli import __version__, plain, rundir
 from domcli.errors import DataError, RunDirectoryError, StorageError
-from domcli.launch import slots
+from domcli.printable import printable_line
 from domcli.rundir import RunDirectory
 from domcli.ticket import Ticket
 
@@ -131,10 +131,11 @@ def _size(count: float) -> str:
 
 def _environment(preset_name: str, command_line: str, quick: bool) -> dict[str, Any]:
     return {
-        "preset": preset_name,
+        # A name, or an argument, need not be UTF-8; what is written is.
+        "preset": printable_line(preset_name),
         "quick": quick,
         "plain": plain.asked_for(),
-        "command_line": command_line,
+        "command_line": printable_line(command_line),
         "created": time.time(),
         "hostname": socket.gethostname(),
         "platform": platform.platform(),

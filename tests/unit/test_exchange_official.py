@@ -119,7 +119,7 @@ def test_bytes_that_are_no_text_are_named_by_line(tmp_path):
 
 @pytest.mark.parametrize("name", ["missing.log", "."])
 def test_files_that_cannot_be_read_are_named(tmp_path, name):
-    with pytest.raises(OfficialLogError, match=r"^cannot read .*: (No such file|Is a directory)"):
+    with pytest.raises(OfficialLogError, match=r"^cannot read .*: (No such file|Is a folder)"):
         read_log(tmp_path / name)
 
 
