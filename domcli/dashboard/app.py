@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.filter import LineFilter
 from textual.screen import Screen
 
 from domcli.dashboard import themes
@@ -17,9 +20,11 @@ from domcli.dashboard.feeder import Feeder
 from domcli.dashboard.model import Wanted
 from domcli.dashboard.screens.main import MainScreen
 from domcli.dashboard.source import RunSource
+from domcli.dashboard.ways_out import PrintableFilter, write_new
 
 SETTLED_SECONDS = 3.0
 """After so long everything is loaded that the app needs all the time."""
+PRINTABLE = PrintableFilter()
 
 
 class DomcliApp(App[None]):
@@ -42,6 +47,25 @@ class DomcliApp(App[None]):
         self.theme = themes.usual()
         self._main = MainScreen(source.runs_dir, steerable=source.steerable, note=source.note)
         self._feeder = Feeder(source, self._main.post_message)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Return what every line goes through before it is shown."""
+        return [*super().get_line_filters(), PRINTABLE]
+
+    def deliver_screenshot(
+        self, filename: str | None = None, path: str | None = None, time_format: str | None = None
+    ) -> str | None:
+        """Write a picture of the screen to the current folder, as charts are; a browser is handed it."""
+        if self.is_web:
+            return super().deliver_screenshot(filename, path, time_format)
+        name = filename or f"domcli-{time.strftime('%Y-%m-%d-%H%M%S')}.svg"
+        try:
+            written = write_new(Path(path or Path.cwd()) / name, self.export_screenshot().encode())
+        except OSError as error:
+            self.notify(f"cannot write {name}: {error.strerror}", severity="error", markup=False)
+        else:
+            self.notify(str(written), title="Screenshot written", markup=False)
+        return None
 
     def get_default_screen(self) -> Screen[None]:
         """Return the screen with the runs."""

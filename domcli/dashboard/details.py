@@ -10,9 +10,9 @@ from typing import Any
 from domcli import files
 from domcli.compare.groups import shown_value
 from domcli.compare.records import flatten
-from domcli.dashboard import words
 from domcli.dashboard.model import Changed, Detail
 from domcli.errors import DomcliError
+from domcli.printable import printable_line
 from domcli.runs import Run
 
 LOG_BYTES = 1 << 16
@@ -37,7 +37,10 @@ def tail(path: Path, lines: int = LOG_LINES, most: int = LOG_BYTES) -> tuple[str
     Of what a line wrote over itself (progress bars), the last is left.
     """
     try:
-        content, is_cut = files.read_tail(path, most)
+        with files.open_bytes(path) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - most))
+            content = file.read().decode(errors="surrogateescape")
     except OSError:
         return ()
     found = content.decode(errors="replace").split("\n")
@@ -58,7 +61,7 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 def _printable(line: str) -> str:
     last = line.rstrip("\r").rpartition("\r")[2].expandtabs()
-    return words.printable(last)
+    return printable_line(last)
 
 
 def _changed(run: Run, quick: bool) -> tuple[Changed, ...] | None:

@@ -10,6 +10,7 @@ from rich.cells import cell_len, set_cell_size
 
 from domcli.dashboard import words
 from domcli.dashboard.rows import SEVERITY, Row, SortKey, mean_best, mean_last
+from domcli.printable import printable_line
 from domcli.runs import Run
 from domcli.runstate import headline_accuracy
 
@@ -73,7 +74,7 @@ def cells(row: Row, columns: Sequence[Column]) -> list[list[Piece]]:
 
 def shortened(text: str, width: int) -> str:
     """Leave out the middle of a text of more than `width` cells: its end tells seeds apart."""
-    text = words.printable(text)
+    text = printable_line(text)
     if cell_len(text) <= width:
         return text
     text = re.sub(r"-seed(\d+)-(\d+)$", r" s\1 #\2", text)

@@ -156,11 +156,6 @@ def badges(one: Listed) -> str:
     return " ".join(dict.fromkeys(finding.badge for finding in one.findings))
 
 
-def printable(text: str) -> str:
-    """Return the text with a question mark for what is no character to be shown, such as a line break in a name."""
-    return text if text.isprintable() else "".join(one if one.isprintable() else "?" for one in text)
-
-
 def counts(runs: Sequence[Listed]) -> list[tuple[Status, int]]:
     """Return how many runs are in each state, those that ask for attention first."""
     found = [one.run.status for one in runs]

@@ -15,6 +15,7 @@ from domcli.charts import to_svg
 from domcli.dashboard.chart_keys import KEYS
 from domcli.dashboard.palette import LIGHT
 from domcli.dashboard.viewer import Viewer
+from domcli.dashboard.ways_out import write_new
 from domcli.dashboard.widgets.chart import ChartView
 from domcli.errors import DomcliError
 
@@ -176,16 +177,3 @@ def _encoded(svg: str, kind: Format) -> bytes:
     from domcli.exchange.png import to_png
 
     return to_png(svg)
-
-
-def write_new(path: Path, data: bytes) -> Path:
-    """Write a file, as the first of `name`, `name-2`, `name-3`, ... that does not exist, and return its path."""
-    number, new = 1, path
-    while True:
-        try:
-            with new.open("xb") as file:
-                file.write(data)
-            return new
-        except FileExistsError:  # noqa: PERF203 - it is rare
-            number += 1
-            new = path.with_name(f"{path.stem}-{number}{path.suffix}")

@@ -19,6 +19,7 @@ from domcli.dashboard import facts, words
 from domcli.dashboard.model import Detail, Listed
 from domcli.dashboard.widgets.numbers import Numbers
 from domcli.dashboard.widgets.text_view import TextView
+from domcli.printable import printable_line
 from domcli.runs import Run
 from domcli.runstate import headline_accuracy
 
@@ -85,7 +86,7 @@ class DetailPanel(Vertical):
         self._one, self._run, self._marked, self._paper = one, run, marked, paper
         self._detail = detail if one is not None and detail is not None and detail.name == one.name else None
         if other:  # setting a title draws the whole panel, whatever it is
-            self.border_title = escape(words.printable(one.name)) if one is not None else ""
+            self.border_title = escape(printable_line(one.name)) if one is not None else ""
         self._refresh_text()
         if other:
             self._go_to_start()
