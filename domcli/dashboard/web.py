@@ -29,7 +29,8 @@ class LocalServer(Server):
     """Answers this machine alone, and of its users only those who know the key in the address.
 
     The key comes back as a cookie that no other site can make a browser send: a page from elsewhere could otherwise
-    open the websocket, and so could other users of the machine.
+    open the websocket, and so could other users of the machine. Nor is a page answered that came from elsewhere, or
+    whose address only leads here (a name that was made to mean this machine).
     """
 
     def __init__(self, command: Sequence[str], port: int) -> None:
@@ -58,6 +59,8 @@ class LocalServer(Server):
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not self._is_own(request):
+            raise web.HTTPForbidden(text=f"Only {self.public_url} is served here, to pages of its own.")
         invited = self._is_key(request.query.get("key"))
         if not invited and not self._is_key(request.cookies.get(self._cookie)):
             raise web.HTTPForbidden(text="Open the address that `domcli dashboard --web` has written.")
@@ -65,6 +68,12 @@ class LocalServer(Server):
         if invited and not response.prepared:
             response.set_cookie(self._cookie, self._key, httponly=True, samesite="Strict")
         return response
+
+    def _is_own(self, request: web.Request) -> bool:
+        """Tell whether a request was sent to this server by its name, and by no page of another one."""
+        own = self.public_url.removeprefix("http://")
+        hosts, origins = request.headers.getall("Host", []), request.headers.getall("Origin", [])
+        return hosts == [own] and all(origin == self.public_url for origin in origins)
 
     def _is_key(self, offered: str | None) -> bool:
         return offered is not None and secrets.compare_digest(offered.encode(), self._key.encode())

@@ -83,6 +83,50 @@ def test_a_browser_gets_a_page_and_the_dashboard_in_it(cli: CommandLine) -> None
         assert server.wait(PATIENCE) == 0
 
 
+def asked(port: int, path: str, *headers: str) -> int:
+    """Return the status of the answer to a request that is written by hand."""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+        connection.sendall("\r\n".join([f"GET {path} HTTP/1.1", *headers, "", ""]).encode())
+        with connection.makefile("rb") as answer:
+            return int(answer.readline().split()[1])
+
+
+def test_another_site_gets_nothing_even_with_the_key(cli: CommandLine) -> None:
+    recorded.make("one")
+    port = free_port()
+    server = cli.begin("dashboard", "--web", "--port", str(port))
+    try:
+        assert server.stderr is not None
+        key = re.search(r"key=([\w-]+)", server.stderr.readline())
+        assert key
+        here = f"127.0.0.1:{port}"
+        upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+        upgrade += ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", f"Cookie: domcli-{port}={key[1]}")
+        page, socket_ = f"/?key={key[1]}", "/ws?width=80&height=24"
+
+        def both(*headers: str) -> tuple[int, int]:
+            closing = ("Connection: close",)
+            return asked(port, page, *headers, *closing), asked(port, socket_, *headers, *upgrade)
+
+        assert both(f"Host: {here}", f"Origin: http://{here}") == (200, 101)
+        assert both(f"Host: {here}") == (200, 101)  # no browser opens a websocket without saying for which page
+        for origin in (
+            "http://evil.example",
+            "null",
+            f"http://evil.example:{port}",
+            f"https://{here}",
+            f"http://{here}0",
+        ):
+            assert both(f"Host: {here}", f"Origin: {origin}") == (403, 403)
+        for host in ("evil.example", f"evil.example:{port}", f"127.0.0.1.evil.example:{port}", "127.0.0.1", ""):
+            assert both(f"Host: {host}") == (403, 403)
+            assert both(f"Host: {host}", f"Origin: http://{host}") == (403, 403)
+        assert both(f"Host: {here}", f"Origin: http://{here}", "Origin: http://evil.example") == (403, 403)
+    finally:
+        server.send_signal(signal.SIGINT)
+        assert server.wait(PATIENCE) == 0
+
+
 def test_an_exported_chart_is_a_download_and_no_file_of_the_server(cli: CommandLine) -> None:
     recorded.make("one")
     before = sorted(Path.cwd().iterdir())
