@@ -156,9 +156,7 @@ def starting(run: Run, now: float) -> str:
 def log_tail(run: RunDirectory, lines: int) -> list[str]:
     """Return the last lines of trainer.log that say something; a line redrawn with carriage returns counts once."""
     try:
-        with files.open_bytes(run.log) as file:
-            file.seek(max(0, run.log.stat().st_size - LOG_TAIL_BYTES))
-            text = file.read().decode(errors="surrogateescape")
+        text = files.read_tail(run.log, LOG_TAIL_BYTES)[0].decode(errors="surrogateescape")
     except OSError:
         return []
     found = (line.rstrip().rpartition("\r")[2] for line in text.split("\n"))

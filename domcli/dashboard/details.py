@@ -37,13 +37,10 @@ def tail(path: Path, lines: int = LOG_LINES, most: int = LOG_BYTES) -> tuple[str
     Of what a line wrote over itself (progress bars), the last is left.
     """
     try:
-        with files.open_bytes(path) as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - most))
-            content = file.read().decode(errors="surrogateescape")
+        content, is_cut = files.read_tail(path, most)
     except OSError:
         return ()
-    found = content.decode(errors="replace").split("\n")
+    found = content.decode(errors="surrogateescape").split("\n")
     if is_cut:
         found = found[1:]
     if found and not found[-1]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from domcli import __version__, plain, rundir
 from domcli.errors import DataError, RunDirectoryError, StorageError
+from domcli.launch import slots
 from domcli.printable import printable_line
 from domcli.rundir import RunDirectory
 from domcli.ticket import Ticket
