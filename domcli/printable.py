@@ -45,6 +45,19 @@ def cell(text: str) -> str:
     return f"'{shown}" if len(shown) > 1 and shown.startswith(_FORMULA) and not _is_number(shown) else shown
 
 
+def log_to_stderr() -> None:
+    """Have what this process logs written to stderr with its time, as it can be shown."""
+    import logging
+
+    class Printable(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return printable(super().format(record))
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(Printable("%(asctime)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
 def _is_number(text: str) -> bool:
     try:
         float(text)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from domcli.printable import printable_line
+
 if TYPE_CHECKING:
     from domcli.rundir import RunDirectory
 
@@ -29,7 +31,9 @@ def complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
     from domcli.finding import list_runs
 
     chosen = ctx.params.get("runs_dir")
-    return [run.name for run in list_runs(resolve_runs_dir(chosen)) if run.name.startswith(incomplete)]
+    names = [run.name for run in list_runs(resolve_runs_dir(chosen)) if run.name.startswith(incomplete)]
+    # A shell writes them to the terminal as they are.
+    return [name for name in names if printable_line(name) == name]
 
 
 def complete_state(incomplete: str) -> list[str]:

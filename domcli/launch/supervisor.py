@@ -25,6 +25,7 @@ from domcli.errors import DomcliError, ProcessError, RunDirectoryError, StorageE
 from domcli.events import Failed
 from domcli.launch import control, locks, queue, slots
 from domcli.launch.control import Placement, sole_access, start_locked
+from domcli.printable import log_to_stderr
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
 from domcli.stream import EventWriter
@@ -187,7 +188,7 @@ class Supervisor:
 
 def main(arguments: Sequence[str], command: Sequence[str] | None = None) -> int:
     """Advance the queue of a runs directory until nothing is left; return at once if another does so already."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    log_to_stderr()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     runs_dir = Path(arguments[0])

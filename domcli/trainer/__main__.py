@@ -25,6 +25,7 @@ from domcli import files, plain
 from domcli.brief import BriefWriter
 from domcli.errors import DomcliError, ProcessError, StorageError
 from domcli.events import AnyEvent, Failed, Started, Stopped
+from domcli.printable import log_to_stderr
 from domcli.process import identify
 from domcli.rundir import RunDirectory
 from domcli.stream import EventWriter
@@ -61,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--ticket", default="", help="id of the ticket for which it was launched")
     parser.add_argument(anew.OPTION, metavar="WHY", help="record no CUDA graphs, for this reason")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    log_to_stderr()
     stop = StopFlag()
     stop.install()
     run = RunDirectory(options.run_directory.resolve())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -150,6 +151,16 @@ def test_no_stream_ends_a_command_with_a_traceback(name: str, folder: Path, monk
     done = in_a_row(scene, calls, monkeypatch)
     wrong = [problem for one, result in zip(calls, done, strict=True) for problem in problems(scene, one, *result)]
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_shell_closes_streams(closed: str, cli: CommandLine) -> None:
+    cli.play("finish")
+    for arguments in (["presets"], ["runs"], ["run", "pgd-dom-re", "--quick", "--device", "cpu", "--detach"]):
+        command = f"exec {shlex.join(cli.command(*arguments))} {closed}"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=120)
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+        assert bool(done.stdout) == (arguments == ["presets"] and ">&-" not in closed.replace("2>&-", ""))
 
 
 def in_a_row(scene: Scene, calls: list[Call], monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str, str]]:

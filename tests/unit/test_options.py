@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -19,6 +22,14 @@ def test_the_program_is_called_as_the_shell_finds_it(tmp_path: Path, monkeypatch
     found.touch(mode=0o755)
     monkeypatch.setenv("PATH", str(found.parent))
     assert options.program() == "domcli"
+
+
+def test_names_that_command_terminals_are_not_completed(tmp_path: Path) -> None:
+    for name in ("a-run", "a-\x1b]0;x\x07", os.fsdecode(b"a-\xff")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "settings.toml").touch()
+    context = SimpleNamespace(params={"runs_dir": tmp_path})
+    assert options.complete_run(cast(Any, context), "a") == ["a-run"]
 
 
 def test_a_module_is_called_through_python(monkeypatch: pytest.MonkeyPatch) -> None:

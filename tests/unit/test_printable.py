@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domcli.printable import printable, printable_line
+from domcli.printable import cell, printable, printable_line
 
 CONTROLS = [*map(chr, range(0x20)), "\x7f", *map(chr, range(0x80, 0xA0))]
 BIDI = [
@@ -67,3 +67,13 @@ def test_whatever_is_shown_can_be_written_and_stays_in_its_line(text: str) -> No
     assert "\x1b" not in shown
     assert printable_line(shown) == shown
     printable(text).encode("utf-8")
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+cmd", "-a", "@SUM(A1)", "\t=1", "\r=1", "＝1", "=1\n2"])
+def test_a_spreadsheet_computes_no_text(text: str) -> None:
+    assert cell(text) == f"'{printable_line(text)}"
+
+
+@pytest.mark.parametrize("text", ["", "-", "plain", "-1.5", "+3", "-1e9", "a=b", "0;1"])
+def test_numbers_and_other_text_are_cells_as_they_are(text: str) -> None:
+    assert cell(text) == text

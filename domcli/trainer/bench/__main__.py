@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import sys
 from typing import Any
 
 from domcli.errors import DomcliError
+from domcli.printable import log_to_stderr
 from domcli.trainer.bench.cases import Options, check
 from domcli.trainer.bench.runner import Runner
 from domcli.trainer.bench.together import TogetherRunner
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         pairs=chosen.pairs,
         trainers=tuple(chosen.trainers),
     )
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    log_to_stderr()
     stop = StopFlag()
     stop.install()
     try:
