@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from domcli import __version__
 from domcli.errors import DomcliError
 from domcli.exchange.files import write_file
+from domcli.printable import printable, printable_line
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -145,7 +146,7 @@ def save(drawing: Figure, path: Path, source: str = "") -> None:
     Raises PlotError or StorageError.
     """
     kind = format_of(path)
-    maker = f"domcli {__version__}"
+    maker, source = f"domcli {__version__}", printable(source)
     metadata = {
         "png": {"Software": maker, **({"Description": source} if source else {})},
         "svg": {"Date": None, "Creator": maker, **({"Description": source} if source else {})},
@@ -191,7 +192,7 @@ def epoch_axis(ax: Axes, last: float) -> None:
 
 def legend_above(drawing: Figure, samples: Mapping[str, Artist], ncols: int) -> None:
     """Put a legend above the panels: name -> what it looks like."""
-    drawing.legend(list(samples.values()), list(samples), loc="outside upper center", ncols=ncols)
+    drawing.legend(list(samples.values()), [printable_line(name) for name in samples], loc="outside upper center", ncols=ncols)
 
 
 def line(colour: str, style: Any = "-") -> Line2D:

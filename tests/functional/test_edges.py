@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import made_runs
 import pytest
+from PIL import Image
 
+from domcli.printable import printable
 from domcli.process import liveness
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
@@ -47,6 +52,61 @@ def test_a_full_disk_under_stdout_is_one_sentence(cli) -> None:
         )
     assert done.returncode == 1
     assert done.stderr == "error: cannot write the output: No space left on device\n"
+
+
+def test_a_preset_whose_name_is_not_utf_8_trains_and_is_exported(cli) -> None:
+    name = os.fsdecode(b"mine\xff\x1b]0;title\x07")
+    Path(f"{name}.toml").write_text("# mine\n[train]\nepochs = 4\n")
+    done = cli("run", f"{name}.toml", "--name", "odd", scenario="finish")
+    assert done.returncode == 0, done.stderr
+    known = json.loads(Path("runs", "odd", "environment.json").read_text(encoding="utf-8"))
+    assert known["preset"] == r"mine\xff\x1b]0;title\x07"
+    assert rf"{known['preset']}.toml" in known["command_line"]
+    exported = cli("export", "*", "--csv", "-")
+    assert exported.returncode == 0, exported.stderr
+    assert exported.stdout.count(rf",{known['preset']},") == 4
+    assert known["preset"] in cli("show", "odd").stdout
+
+
+def test_a_runs_folder_with_any_name_works_and_is_quoted(cli) -> None:
+    folder = os.fsdecode(b"my runs\xff;\x1b]0;title\x07")
+    listed = cli("runs", "--runs-dir", folder)
+    assert (listed.returncode, listed.stdout) == (0, "")
+    assert r"--quick --runs-dir 'my runs\xff;\x1b]0;title\x07'" in listed.stderr
+    done = cli("run", "pgd-dom-re", "--set", "train.epochs=4", "--runs-dir", folder, scenario="finish")
+    assert done.returncode == 0, done.stderr
+    assert "domcli runs --runs-dir 'my runs" in done.stdout
+    assert cli("show", NAME, "--runs-dir", folder).returncode == 0
+    assert cli("compare-runs", "*", "--runs-dir", folder, "--json").returncode == 0
+
+
+def test_a_setting_that_is_not_utf_8_is_refused_in_a_sentence(cli) -> None:
+    root = os.fsdecode(b"images\xff")
+    Path(root, "train").mkdir(parents=True)
+    Path(root, "test").mkdir()
+    settings = ("--set", "data.dataset=imagefolder", "--set", f"data.root={root}")
+    done = cli("run", "pgd-dom-re", *settings, scenario="finish")
+    assert done.returncode == 2
+    assert done.stderr.startswith(r"error: --set data.root=images\xff: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_documents_and_pictures_hold_printable_names(cli) -> None:
+    name = os.fsdecode(b"mine\xff\x1b]0;title\x07$1$")
+    run = made_runs.make("one", "finished", epochs=4, preset=name)
+    shutil.move(run.path, run.path.with_name(name))
+    shown = r"mine\xff\x1b]0;title\x07"
+    for file in ("all.md", "all.tex", "all.html", "all.csv", "all.json", "all.txt"):
+        assert cli("compare-runs", "*", "-o", file, "--plot", f"{file}.svg").returncode == 0
+        for path in (Path(file), Path(f"{file}.svg")):
+            text = path.read_text(encoding="utf-8")
+            assert printable(text) == text
+        known = {".tex": r"mine\textbackslash{}xff", ".json": shown.replace("\\", "\\\\"), ".md": r"mine\\xff"}
+        assert known.get(Path(file).suffix, shown) in Path(file).read_text(encoding="utf-8")
+    assert cli("compare-runs", "*", "--plot", "all.png").returncode == 0
+    assert shown in Image.open("all.png").text["Description"]
+    assert cli("figures", "*", "--format", "svg").returncode == 0
+    assert cli("export", "*", "--tensorboard", "board").returncode == 0
 
 
 def test_several_problems_are_each_an_error(cli) -> None:
