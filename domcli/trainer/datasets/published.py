@@ -109,7 +109,7 @@ def _unpickled(path: Path) -> dict[str, Any]:
 
 
 def _svhn(root: Path) -> RawDataset:
-    from scipy.io import loadmat  # type: ignore[import-untyped]
+    from scipy.io import loadmat
 
     def part(split: str) -> tuple[Any, Any]:
         url, md5 = SVHN[split]

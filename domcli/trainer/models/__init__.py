@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from domcli.errors import SettingsError
 from domcli.settings import ModelSettings
 from domcli.trainer.models.normalisation import BatchNormReLU
 from domcli.trainer.models.preactresnet import preactresnet18, wideresnet34
 
+NETWORKS: Mapping[str, Callable[[int, int, int], nn.Module]] = {
+    "preactresnet18": preactresnet18,
+    "wideresnet34-10": wideresnet34,
+}
+"""What makes each network from its width, channels and classes."""
 COUNTER = "num_batches_tracked"
 SMALLEST_FOR_ONE = 8
 """Images up to this size leave one value a channel in the last stage of PreActResNet-18."""
@@ -68,7 +74,11 @@ class Classifier(nn.Module):
 
 
 def build(settings: ModelSettings, channels: int, classes: int) -> nn.Module:
-    """Return the freshly initialised network for images of any square size of at least 8."""
-    if settings.name == "preactresnet18":
-        return preactresnet18(settings.width, channels, classes)
-    return wideresnet34(settings.width, channels, classes)
+    """Return the freshly initialised network for images of any square size of at least 8.
+
+    Raises SettingsError for a name that is none of NETWORKS.
+    """
+    network = NETWORKS.get(settings.name)
+    if network is None:
+        raise SettingsError(f"model.name is {settings.name}, but the networks are {' and '.join(NETWORKS)}")
+    return network(settings.width, channels, classes)
