@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from domcli.printable import printable_line
+
 
 class DomcliError(Exception):
     """Base of all expected failures. The message is one clear sentence; `exit_code` is what the shell sees."""
@@ -14,7 +16,13 @@ class SettingsError(DomcliError):
 
 
 class DataError(DomcliError):
-    """A data set is missing, incomplete or damaged: names what was looked for, where, and how to get it."""
+    """A data set is missing, incomplete or damaged: names what was looked for, where, and how to get it.
+
+    Files and folders may be called anything, so the message is made printable, and can be written as UTF-8.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable_line(message))
 
 
 class DeviceError(DomcliError):

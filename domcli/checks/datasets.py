@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from domcli import imagetree
 from domcli.checks.check import Check, gb, guarded, plural
 from domcli.checks.software import pip
+from domcli.errors import DataError
 
 IMAGE = 3 * 32 * 32
 
@@ -87,18 +88,14 @@ def published(one: Published, root: Path) -> Check:
 
 def image_folder(root: Path) -> Check:
     """Check a tree of somebody's own images."""
-    test = next((root / name for name in ("test", "val") if (root / name).is_dir()), None)
-    classes = _folders(root / "train")
-    details = {"root": str(root.absolute()), "classes": len(classes)}
-    remedy = "imagefolder needs ROOT/train/CLASS/* and ROOT/test/CLASS/* (or ROOT/val/CLASS/*), with the same classes"
-    if test is None:
-        return Check("imagefolder", "warning", f"{root} has train but neither test nor val", remedy, details)
-    if classes != _folders(test) or len(classes) < 2:
-        text = (
-            f"{root}/train has {len(classes)} class folders and {test} {len(_folders(test))}, not the same two or more"
-        )
-        return Check("imagefolder", "warning", text, remedy, details)
-    return Check("imagefolder", "ok", f"{plural(len(classes), 'class folder')} in {root}", None, details)
+    details: dict[str, object] = {"root": str(root.absolute())}
+    remedy = "no run can use these images as they are; mend what the sentence above names, or look at another folder"
+    try:
+        classes = len(imagetree.look(root).classes)
+    except DataError as error:
+        return Check("imagefolder", "warning", str(error), remedy, details)
+    details["classes"] = classes
+    return Check("imagefolder", "ok", f"{plural(classes, 'class folder')} in {root}", None, details)
 
 
 def digits(*, has_scikit_learn: bool) -> Check:
@@ -106,11 +103,6 @@ def digits(*, has_scikit_learn: bool) -> Check:
     if has_scikit_learn:
         return Check("digits", "ok", "come with scikit-learn")
     return Check("digits", "warning", "scikit-learn is not installed", f"for --quick: {pip('scikit-learn')}")
-
-
-def _folders(split: Path) -> list[str]:
-    with os.scandir(split) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
 def _size(path: Path) -> int:

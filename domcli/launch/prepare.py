@@ -14,15 +14,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domcli import __version__, plain, rundir
-from domcli.errors import DataError, RunDirectoryError, StorageError
+from domcli import __version__, imagetree, plain, rundir
+from domcli.errors import RunDirectoryError, StorageError
 from domcli.launch import slots
 from domcli.printable import printable_line
 from domcli.rundir import RunDirectory
 from domcli.ticket import Ticket
 
 if TYPE_CHECKING:
-    from domcli.settings import DataSettings, Settings
+    from domcli.settings import Settings
 
 PARAMETERS_AT_WIDTH_64 = {"preactresnet18": 11.2e6, "wideresnet34-10": 46.2e6}
 BYTES_A_PARAMETER = 4
@@ -35,9 +35,8 @@ def preflight(experiments: Sequence[Settings], runs_dir: Path) -> None:
 
     Raises DataError or StorageError.
     """
-    for settings in experiments:
-        if settings.data.dataset == "imagefolder":
-            _check_image_folder(settings.data)
+    for root in {settings.data.root: None for settings in experiments if settings.data.dataset == "imagefolder"}:
+        imagetree.look(imagetree.data_root(root))
     folder = _existing_ancestor(runs_dir)
     if not folder.is_dir():
         raise StorageError(f"cannot create runs in {runs_dir}: {folder} is a file; choose another --runs-dir")
@@ -100,17 +99,6 @@ def create_run(
             # Another shell may have taken the name between the look and the creation.
             if not (runs_dir / unused).exists():
                 raise
-
-
-def _check_image_folder(data: DataSettings) -> None:
-    root = Path(data.root).expanduser()
-    wanted = "data.root must be a folder with train/CLASS/* and test/CLASS/* (or val)"
-    if not root.is_dir():
-        raise DataError(f"no image folder at {root.absolute()}: {wanted}; set it with --set data.root=FOLDER")
-    if not (root / "train").is_dir():
-        raise DataError(f"no folder train in {root.absolute()}: {wanted}")
-    if not (root / "test").is_dir() and not (root / "val").is_dir():
-        raise DataError(f"no folder test or val in {root.absolute()}: {wanted}")
 
 
 def _checkpoints_by_epoch(settings: Settings) -> int:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from domcli.errors import DataError
+from domcli.imagetree import data_root, some
 from domcli.settings import DataSettings
 from domcli.trainer.datasets import digits, imagefolder, published
-from domcli.trainer.datasets.raw import Images, Labels, RawDataset, rank_in_class
+from domcli.trainer.datasets.files import say
+from domcli.trainer.datasets.raw import Images, Labels, RawDataset, part
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,12 @@ def load(settings: DataSettings, device: torch.device) -> Dataset:
     """
     raw = _read(settings)
     channels = raw.train_images.shape[-1]
+    train = part("train", raw.train_labels, settings.train_images, raw.place)
+    test = part("test", raw.test_labels, settings.test_images, raw.place)
+    _look_at_classes(raw.class_names, _taken(raw.train_labels, train), _taken(raw.test_labels, test))
     return Dataset(
-        train=_resident(raw.train_images, raw.train_labels, _count("train", settings.train_images, raw), device),
-        test=_resident(raw.test_images, raw.test_labels, _count("test", settings.test_images, raw), device),
+        train=_resident(raw.train_images, raw.train_labels, train, device),
+        test=_resident(raw.test_images, raw.test_labels, test, device),
         class_names=raw.class_names,
         mean=_per_channel("data.mean", settings.mean, raw.mean, channels),
         std=_per_channel("data.std", settings.std, raw.std, channels),
@@ -59,19 +64,27 @@ def load(settings: DataSettings, device: torch.device) -> Dataset:
 
 
 def _read(settings: DataSettings) -> RawDataset:
-    root = Path(settings.root).expanduser().absolute()
     if settings.dataset == "digits":
         return digits.read()
+    root = data_root(settings.root)
     if settings.dataset == "imagefolder":
-        return imagefolder.read(root)
+        return imagefolder.read(root, settings)
     return published.read(settings.dataset, root)
 
 
-def _count(split: str, wanted: int | None, raw: RawDataset) -> int:
-    available = len(raw.train_labels if split == "train" else raw.test_labels)
-    if wanted is not None and wanted > available:
-        raise DataError(f"data.{split}_images is {wanted}, but {raw.place} has {available} {split} images")
-    return available if wanted is None else wanted
+def _look_at_classes(names: Sequence[str], train: Labels, test: Labels) -> None:
+    """Say which classes have none of the images that are used. Raises DataError where there is nothing to learn."""
+    if len(set(train.tolist())) < 2:
+        raise DataError(
+            f"all training images that are used ({len(train)}) are of one class, {names[train[0]]}, so there is"
+            " nothing to learn; raise data.train_images"
+        )
+    for split, labels in (("training", train), ("test", test)):
+        counts = np.bincount(labels, minlength=len(names))
+        missing = [name for name, count in zip(names, counts, strict=True) if count == 0]
+        if missing:
+            few = f"{len(missing)} of {len(names)} classes have none of the {len(labels)} {split} images that are used"
+            say(f"warning: {few}: {some(missing)}")
 
 
 def _per_channel(
@@ -84,10 +97,14 @@ def _per_channel(
     return given
 
 
-def _resident(images: Images, labels: Labels, count: int, device: torch.device) -> ImageSet:
-    if count < len(labels):
-        chosen = evenly(labels, count)
-        images, labels = images[chosen], labels[chosen]
+def _taken(labels: Labels, chosen: Labels | None) -> Labels:
+    return labels if chosen is None else labels[chosen]
+
+
+def _resident(images: Images, labels: Labels, chosen: Labels | None, device: torch.device) -> ImageSet:
+    labels = _taken(labels, chosen)
+    if chosen is not None:
+        images = images[chosen]
     if device.type == "cpu":
         images = _channel_after_channel(images)
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
@@ -104,12 +121,3 @@ def _channel_after_channel(images: Images) -> Images:
     for channel in range(images.shape[-1]):
         copied[..., channel] = images[..., channel]
     return copied
-
-
-def evenly(labels: Labels, count: int) -> Labels:
-    """Return the places, in order, of `count` patterns spread evenly over the classes: the first ones of each.
-
-    A class that has too few gives all it has; the others make up for it.
-    """
-    order = np.lexsort((labels, rank_in_class(labels)))
-    return np.sort(order[:count]).astype(np.int64)

@@ -126,7 +126,7 @@ def test_every_preset_is_checked_before_the_first_is_run(cli, tmp_path):
         (["pgd-dom-re", "--name", "a/b"], "is not a run name"),
         (
             ["pgd-dom-re", "--set", "data.dataset=imagefolder", "--set", "data.root=absent"],
-            "no image folder at",
+            "there is no folder",
         ),
         (["pgd-dom-re", "--runs-dir", "a-file"], "a-file is a file"),
         (["pgd-dom-re", "--runs-dir", "a-file/runs"], "a-file is a file"),

@@ -15,8 +15,8 @@ from sklearn.datasets import load_digits
 
 from domcli.errors import DataError
 from domcli.settings import DataSettings
-from domcli.trainer.data import Dataset, evenly, load
-from domcli.trainer.datasets.raw import channel_statistics, rank_in_class
+from domcli.trainer.data import Dataset, load
+from domcli.trainer.datasets.raw import channel_statistics, evenly, rank_in_class
 
 CPU = torch.device("cpu")
 
@@ -121,6 +121,22 @@ def test_more_images_than_there_are(key: str, there: int) -> None:
     split = key.removesuffix("_images")
     with pytest.raises(DataError, match=rf"data\.{key} is {there + 1}, but scikit-learn has {there} {split} images"):
         digits(**{key: there + 1})
+
+
+def test_classes_without_an_image_are_told(capfd: pytest.CaptureFixture[str]) -> None:
+    digits(train_images=10, test_images=10)
+    assert capfd.readouterr().err == ""
+    digits(train_images=9, test_images=3)
+    assert capfd.readouterr().err.splitlines() == [
+        "warning: 1 of 10 classes have none of the 9 training images that are used: 9",
+        "warning: 7 of 10 classes have none of the 3 test images that are used: 3, 4, 5, 6, 7 and 2 more",
+    ]
+
+
+def test_images_of_one_class_are_nothing_to_learn_from() -> None:
+    with pytest.raises(DataError, match=r"^all training images that are used \(1\) are of one class, 0, so there is"):
+        digits(train_images=1)
+    assert len(digits(train_images=2, test_images=1).test.labels) == 1
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.data())

@@ -22,6 +22,7 @@ from domcli.trainer.assess.batches import FittingNetwork, images_that_fit
 from domcli.trainer.assess.measure import measure
 from domcli.trainer.assess.stage import Stage, natural
 from domcli.trainer.checkpoint import RESUME
+from domcli.trainer.datasets.raw import evenly
 from domcli.trainer.models import Classifier, build
 
 
@@ -81,7 +82,7 @@ def _places(plan: Plan, dataset: data.Dataset) -> list[int]:
         return list(range(available))
     if plan.images > available:
         raise DataError(f"--images is {plan.images}, but the run's test set has {available} images")
-    places: list[int] = data.evenly(dataset.test.labels.cpu().numpy().astype(np.int64), plan.images).tolist()
+    places: list[int] = evenly(dataset.test.labels.cpu().numpy().astype(np.int64), plan.images).tolist()
     return places
 
 

@@ -6,9 +6,12 @@ import contextlib
 import fcntl
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from domcli.printable import printable_line
 
 ASIDE = ".domcli-part-"
 
@@ -56,3 +59,9 @@ def reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
+
+
+def say(line: str) -> None:
+    """Write a line to standard error, which is the run's log."""
+    sys.stderr.write(f"{printable_line(line)}\n")
+    sys.stderr.flush()

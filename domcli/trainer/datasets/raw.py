@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from domcli.errors import DataError
+
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
@@ -58,3 +60,22 @@ def rank_in_class(labels: Labels) -> Labels:
         members = np.flatnonzero(labels == label)
         ranks[members] = np.arange(len(members))
     return ranks
+
+
+def evenly(labels: Labels, count: int) -> Labels:
+    """Return the places, in order, of `count` patterns spread evenly over the classes: the first ones of each.
+
+    A class that has too few gives all it has; the others make up for it.
+    """
+    order = np.lexsort((labels, rank_in_class(labels)))
+    return np.sort(order[:count]).astype(np.int64)
+
+
+def part(split: str, labels: Labels, wanted: int | None, place: str) -> Labels | None:
+    """Return the places of the images that data.SPLIT_images asks for, None where these are all.
+
+    Raises DataError if it asks for more than there are.
+    """
+    if wanted is not None and wanted > len(labels):
+        raise DataError(f"data.{split}_images is {wanted}, but {place} has {len(labels)} {split} images")
+    return None if wanted in (None, len(labels)) else evenly(labels, wanted)

@@ -1,32 +1,34 @@
-"""The shape of an image tree: its classes, its files, and a fingerprint that changes when they do."""
+"""What an image tree holds: its classes, its files, and a fingerprint that changes when they do."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from domcli import files, imagetree
 from domcli.errors import DataError
 from domcli.trainer.datasets.files import reason
 from domcli.trainer.datasets.raw import Labels
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".pbm", ".pnm", ".webp", ".tif", ".tiff", ".gif")
-"""Of the formats that decode.py reads."""
-LAYOUT = "imagefolder needs ROOT/train/CLASS/* and ROOT/test/CLASS/* (or ROOT/val/CLASS/*)"
-VERSION = "1"
+Identity = tuple[int, int]
+"""Of a folder: its device and inode."""
+VERSION = "2"
 """Part of every fingerprint: to be raised when the same files are decoded to something else."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """The files of train/ or test/, class by class in the order of the class names, sorted within a class."""
+    """The images of train/ or test/, class by class in the order of the class names, sorted within a class."""
 
     folder: Path
     classes: tuple[tuple[str, tuple[str, ...]], ...]
-    """Name of each class and of its files."""
+    """Name of each class, and the paths of its images in its folder."""
 
     def files(self) -> list[str]:
         """Return the path of each file."""
@@ -36,6 +38,17 @@ class Split:
     def labels(self) -> Labels:
         """Return the class of each file, from 0."""
         return np.repeat(np.arange(len(self.classes), dtype=np.int64), [len(files) for _, files in self.classes])
+
+    def part(self, places: Labels) -> Split:
+        """Return the files at these places alone; a class may then have none."""
+        kept, classes, start = set(places.tolist()), [], 0
+        for name, found in self.classes:
+            classes.append((name, tuple(file for place, file in enumerate(found, start) if place in kept)))
+            start += len(found)
+        return replace(self, classes=tuple(classes))
+
+    def __len__(self) -> int:
+        return sum(len(files) for _, files in self.classes)
 
 
 @dataclass(frozen=True)
@@ -48,77 +61,85 @@ class Tree:
     test: Split
     fingerprint: str
     """Changes with the names, sizes and modification times of the images."""
+    mixed: str | None = None
+    """The first image in a folder of its class folder, of a class that has images beside that folder, too."""
+
+    def part(self, train: Labels | None, test: Labels | None) -> Tree:
+        """Return the tree with the images at these places alone, or with all of them (None)."""
+        places = (train, test)
+        parts = [
+            split if chosen is None else split.part(chosen)
+            for split, chosen in zip((self.train, self.test), places, strict=True)
+        ]
+        names = (self.fingerprint, *("all" if chosen is None else str(len(chosen)) for chosen in places))
+        return replace(self, train=parts[0], test=parts[1], fingerprint=" ".join(names))
+
+    def __len__(self) -> int:
+        return len(self.train) + len(self.test)
 
 
 def scan(root: Path) -> Tree:
     """Return what lies under `root`. Files without the suffix of an image, and hidden ones, are left out.
 
-    Raises DataError for a missing folder, an empty class, fewer than two classes, and classes that train/ and test/
-    do not share.
+    Raises DataError for what `imagetree.look` refuses, an empty class, and images that are no regular files.
     """
-    if not root.is_dir():
-        raise DataError(f"there is no folder {root} (data.root); {LAYOUT}")
-    train = root / "train"
-    test = next((root / name for name in ("test", "val") if (root / name).is_dir()), None)
-    if not train.is_dir():
-        raise DataError(f"{root} (data.root) has no folder train; {LAYOUT}")
-    if test is None:
-        raise DataError(f"{root} (data.root) has neither a folder test nor a folder val; {LAYOUT}")
-    classes = _classes(train)
-    _require_same(train, classes, test, _classes(test))
-    if len(classes) < 2:
-        found = f"only one class folder, {classes[0]}" if classes else "no class folders"
-        raise DataError(f"{train} has {found}, but there is nothing to learn with fewer than two; {LAYOUT}")
+    layout = imagetree.look(root)
     digest = hashlib.sha256(VERSION.encode())
-    splits = [_split(folder, classes, digest) for folder in (train, test)]
-    return Tree(root, tuple(classes), splits[0], splits[1], digest.hexdigest())
+    splits = [_split(folder, layout.classes, digest) for folder in (layout.train, layout.test)]
+    mixed = next((file for split in splits for file in _mixed(split)), None)
+    return Tree(root, layout.classes, splits[0], splits[1], digest.hexdigest(), mixed)
 
 
-def _classes(split: Path) -> list[str]:
-    try:
-        with os.scandir(split) as entries:
-            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
-    except OSError as error:
-        raise DataError(f"cannot list {split}: {reason(error)}") from error
+def _mixed(split: Split) -> Iterator[str]:
+    """Yield an image in an inner folder for each class that has images outside of one, too."""
+    for name, found in split.classes:
+        inner = [file for file in found if "/" in file]
+        if inner and len(inner) < len(found):
+            yield f"{split.folder}/{name}/{inner[0]}"
 
 
-def _require_same(train: Path, train_classes: list[str], test: Path, test_classes: list[str]) -> None:
-    parts = [
-        f"only {folder} has {_some(sorted(set(some) - set(others)))}"
-        for folder, some, others in ((train, train_classes, test_classes), (test, test_classes, train_classes))
-        if set(some) - set(others)
-    ]
-    if parts:
-        raise DataError(f"{train} and {test} must have the same class folders, but {' and '.join(parts)}")
-
-
-def _some(names: list[str], most: int = 5) -> str:
-    shown = ", ".join(names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
-
-
-def _split(split: Path, classes: list[str], digest: hashlib._Hash) -> Split:
+def _split(split: Path, classes: Sequence[str], digest: hashlib._Hash) -> Split:
     content = []
     for name in classes:
         folder = split / name
         found = _images(folder)
         if not found:
-            raise DataError(f"the class folder {folder} has no images ({', '.join(SUFFIXES)})")
-        lines = [f"{split.name}/{name}", *(f"{file}\0{size}\0{time}" for file, size, time in found)]
-        digest.update("\n".join(lines).encode("utf-8", "surrogateescape"))
+            raise DataError(f"the class folder {folder} has no images ({', '.join(imagetree.SUFFIXES)})")
+        # Names are the bytes that the disk has, whatever the locale makes of them; none holds the byte 0.
+        lines = [f"{split.name}/{name}\0", *(f"{file}\0{size}\0{time}\0" for file, size, time in found)]
+        digest.update(os.fsencode("\n".join(lines)))
         content.append((name, tuple(file for file, _, _ in found)))
     return Split(split, tuple(content))
 
 
 def _images(folder: Path) -> list[tuple[str, int, int]]:
-    """Return name, size and modification time (ns) of each image, sorted by name."""
-    found = []
+    """Return path in the folder, size and modification time (ns) of each image in it, at any depth, sorted."""
+    found: list[tuple[str, int, int]] = []
     try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith("."):
+        waiting: list[tuple[str, tuple[Identity, ...]]] = [("", tuple(map(_identity, (folder, *folder.parents[:2]))))]
+        while waiting:
+            inner, above = waiting.pop()
+            for entry in imagetree.visible(f"{folder}/{inner}"):
+                if imagetree.is_image(entry):
                     status = entry.stat()
-                    found.append((entry.name, status.st_size, status.st_mtime_ns))
+                    if not stat.S_ISREG(status.st_mode):
+                        files.open_bytes(Path(entry.path)).close()  # refuses it, saying what it is
+                    found.append((inner + entry.name, status.st_size, status.st_mtime_ns))
+                elif imagetree.is_folder(entry):
+                    waiting.append((f"{inner}{entry.name}/", (*above, _not_above(entry, above))))
     except OSError as error:
         raise DataError(f"cannot read {error.filename or folder}: {reason(error)}") from error
     return sorted(found)
+
+
+def _identity(folder: Path) -> Identity:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _not_above(entry: os.DirEntry[str], above: tuple[Identity, ...]) -> Identity:
+    """Return which folder it is; raises DataError if it is one that it lies in."""
+    identity = _identity(Path(entry.path))
+    if identity in above:
+        raise DataError(f"{entry.path} is a link to a folder that it lies in")
+    return identity
