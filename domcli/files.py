@@ -66,7 +66,11 @@ def open_bytes(path: Path, *, through_links: bool = True) -> IO[bytes]:
 def read_bytes(path: Path, most: int = SMALL) -> bytes:
     """Return what is in a regular file. Raises OSError for any other kind of file and for more than `most` bytes."""
     with open_bytes(path) as file:
-        content = file.read(most + 1)
+        # No more memory is asked for than the file has bytes; what tells no size, or grows, is read piece by piece.
+        size = min(os.fstat(file.fileno()).st_size, most)
+        content = file.read(size + 1)
+        while size < len(content) <= most and (more := file.read(min(SMALL, most + 1 - len(content)))):
+            content += more
     if len(content) > most:
         raise OSError(errno.EFBIG, f"Has more than {most >> 20} MB", str(path))
     return content

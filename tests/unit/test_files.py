@@ -65,6 +65,19 @@ def test_only_regular_files_are_read(special: tuple[Path, str]) -> None:
     assert not files.is_regular(path)
 
 
+def test_reading_takes_no_more_memory_than_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"some bytes")
+    assert files.read_bytes(file, 1 << 62) == b"some bytes"
+
+
+def test_a_file_that_does_not_tell_its_size_is_read_whole() -> None:
+    assert files.read_text(Path("/proc/self/status")).startswith("Name:")
+    assert "voluntary_ctxt_switches" in files.read_text(Path("/proc/self/status"))
+    with pytest.raises(OSError, match="Has more than 0 MB"):
+        files.read_bytes(Path("/proc/self/status"), 100)
+
+
 def test_a_file_is_read_through_a_link_up_to_a_sane_size(tmp_path: Path) -> None:
     (tmp_path / "real").write_bytes(b"12345")
     (tmp_path / "link").symlink_to("real")
