@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +60,26 @@ def test_digits_are_found_wherever_scikit_learn_keeps_them(monkeypatch: pytest.M
     for part, same in ((usual.train, other.train), (usual.test, other.test)):
         assert torch.equal(part.images, same.images)
         assert torch.equal(part.labels, same.labels)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (os.mkfifo, "Is a named pipe, not a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "Is a device, not a regular file"),
+        (lambda path: path.write_bytes(gzip.compress(b"1,2,3\n")), "it has 1 lines of 3 numbers, not 1,797 of 65"),
+        (lambda path: path.write_bytes(b"1,2,3"), "Not a gzipped file"),
+        (lambda path: path.write_bytes(gzip.compress(b"1,2,x")), "could not convert string"),
+    ],
+)
+def test_digits_that_cannot_be_read_are_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], object], why: str
+) -> None:
+    file = tmp_path / "digits.csv.gz"
+    make(file)
+    monkeypatch.setattr("domcli.trainer.datasets.digits.FILE", file)
+    with pytest.raises(DataError, match=rf"^cannot read {re.escape(str(file))}: {why}.*; install scikit-learn anew$"):
+        digits()
 
 
 def test_digits_are_the_same_every_time() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import pickle
 import re
+import shutil
 import socket
 import tarfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +25,7 @@ import torch
 from torchvision import datasets
 
 from domcli.errors import DataError
+from domcli.files import read_bytes
 from domcli.settings import DataSettings
 from domcli.trainer.data import Dataset, load
 from domcli.trainer.datasets import download
@@ -292,6 +295,79 @@ def test_a_damaged_file_is_named_and_never_unpickled(tmp_path: Path, server: Ser
     (root / "cifar-10-batches-py" / name).write_bytes(pickle.dumps(Trap(tmp_path / "mark")))
     assert f"in {root} cifar-10-batches-py/{name} is damaged (its MD5 checksum is wrong), and http" in refusal(root)
     assert not (tmp_path / "mark").exists()
+
+
+KINDS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "pipe": (os.mkfifo, "Is a named pipe, not a regular file"),
+    "device": (lambda path: path.symlink_to("/dev/zero"), "Is a device, not a regular file"),
+    "folder": (Path.mkdir, "Is a folder, not a regular file"),
+    "huge": (lambda path: (path.touch(), os.truncate(path, download.LARGEST_BYTES + 1)), "Has more than 256 MB"),
+    "unreadable": (lambda path: path.symlink_to("/proc/self/mem"), "Input/output error"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", [ARCHIVE, "cifar-10-batches-py/data_batch_2", "cifar-10-batches-py/batches.meta"])
+@pytest.mark.usefixtures("cifar")
+def test_what_is_no_regular_file_is_refused_by_name_and_left_alone(tmp_path: Path, name: str, kind: str) -> None:
+    read(tmp_path)
+    make, why = KINDS[kind]
+    (tmp_path / name).unlink()
+    if name == ARCHIVE:
+        (tmp_path / "cifar-10-batches-py/test_batch").unlink()
+    make(tmp_path / name)
+    before = (tmp_path / name).lstat()
+    assert refusal(tmp_path) == f"cannot read {tmp_path / name}: {why}"
+    assert os.path.samestat(before, (tmp_path / name).lstat())
+
+
+@pytest.mark.parametrize("name", ["train_32x32.mat", "test_32x32.mat"])
+@pytest.mark.usefixtures("svhn")
+def test_a_pipe_in_place_of_svhn_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    assert refusal(tmp_path, "svhn") == f"cannot read {tmp_path / name}: Is a named pipe, not a regular file"
+
+
+@pytest.mark.usefixtures("cifar")
+def test_what_is_unpickled_are_the_bytes_whose_checksum_was_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "data"
+    expected = read(root)
+    taken = []
+
+    def read_then_exchanged(path: Path, most: int) -> bytes:
+        content = read_bytes(path, most)
+        path.write_bytes(pickle.dumps(Trap(tmp_path / "mark")))
+        taken.append(path.name)
+        return content
+
+    monkeypatch.setattr(download, "read_bytes", read_then_exchanged)
+    data = read(root)
+    assert torch.equal(data.train.images, expected.train.images)
+    assert taken == [name for name, _ in (*CIFARS["cifar10"].train, *CIFARS["cifar10"].test, CIFARS["cifar10"].names)]
+    # The archive is exchanged, too, as soon as it has been read: what is unpacked are the bytes that were checked.
+    shutil.rmtree(root / "cifar-10-batches-py")
+    data = read(root)
+    assert torch.equal(data.test.images, expected.test.images)
+    assert taken[-1] == ARCHIVE
+    assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize("lacking", ["data_batch_3", "batches.meta"])
+@pytest.mark.usefixtures("cifar")
+def test_an_archive_without_a_file_that_it_must_have(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, lacking: str
+) -> None:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(server.files[ARCHIVE])) as old, tarfile.open(fileobj=content, mode="w") as new:
+        for member in old:
+            if not member.name.endswith(lacking):
+                new.addfile(member, old.extractfile(member))
+    server.files[ARCHIVE] = content.getvalue()
+    monkeypatch.setitem(CIFARS, "cifar10", replace(CIFARS["cifar10"], md5=md5(content.getvalue())))
+    assert refusal(tmp_path) == f"cifar10: in {tmp_path / ARCHIVE} cifar-10-batches-py/{lacking} is missing"
+    assert not list(tmp_path.glob(".domcli-part-*"))
 
 
 @pytest.mark.parametrize("name", [ARCHIVE, "cifar-10-batches-py/data_batch_2", "cifar-10-batches-py/batches.meta"])

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from domcli.errors import DataError
+from domcli.files import read_bytes
+from domcli.trainer.datasets.files import reason
 from domcli.trainer.datasets.raw import RawDataset, channel_statistics, rank_in_class
 
 BRIGHTEST = 16
 TEST_EVERY = 5
+SHAPE = (1797, 65)
 FILE = Path("datasets", "data", "digits.csv.gz")
 """Where scikit-learn has them: 64 pixels and the class in a line."""
 
@@ -36,12 +43,22 @@ def read() -> RawDataset:
 
 
 def _table() -> npt.NDArray[np.float64]:
-    """Return pixels from 0 to 16 and, in the last column, classes."""
+    """Return pixels from 0 to 16 and, in the last column, classes. Raises DataError for a file that is damaged."""
     package = find_spec("sklearn")
     file = Path(package.origin).parent / FILE if package and package.origin else FILE
-    if file.is_file():
-        return np.loadtxt(file, delimiter=",")
-    # Slower: scikit-learn takes two seconds to load.
+    try:
+        table = np.loadtxt(BytesIO(gzip.decompress(read_bytes(file))), delimiter=",", ndmin=2)
+        if table.shape != SHAPE:
+            raise ValueError(f"it has {len(table)} lines of {table.shape[1]} numbers, not {SHAPE[0]:,} of {SHAPE[1]}")
+        return table
+    except FileNotFoundError:
+        return _from_scikit_learn()
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise DataError(f"cannot read {file}: {reason(error)}; install scikit-learn anew") from error
+
+
+def _from_scikit_learn() -> npt.NDArray[np.float64]:
+    """Return the same, more slowly: scikit-learn takes two seconds to load."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()

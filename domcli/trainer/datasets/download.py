@@ -5,21 +5,26 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
-import sys
 import tarfile
 import time
 import urllib.error
 import urllib.request
+import zlib
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 from domcli.errors import DataError
-from domcli.trainer.datasets.files import aside, locked, reason
+from domcli.files import read_bytes
+from domcli.trainer.datasets.files import aside, locked, reason, say
 
 TIMEOUT_SECONDS = 30
 """Longest silence of the server."""
 REPORT_SECONDS = 5.0
 CHUNK_BYTES = 1 << 18
+MISSING, DAMAGED = "missing", "damaged (its MD5 checksum is wrong)"
+LARGEST_BYTES = 256 << 20
+"""More than any published file has, the 182 MB of SVHN's training images being the most."""
 
 
 @dataclass(frozen=True)
@@ -32,88 +37,115 @@ class Source:
     md5: str
     unpacked: tuple[tuple[str, str], ...] = ()
 
-    def unusable(self, root: Path) -> list[str]:
-        """Return a description of every data file under `root` that is missing or not as published."""
-        files = self.unpacked or ((self.filename, self.md5),)
-        return [
-            f"{name} is {'damaged (its MD5 checksum is wrong)' if (root / name).exists() else 'missing'}"
-            for name, md5 in files
-            if not is_published(root / name, md5)
-        ]
+    def look(self, root: Path) -> tuple[dict[str, bytes], list[str]]:
+        """Return the contents of the data files under `root`, and a description of each that is not as published."""
+        contents: dict[str, bytes] = {}
+        unusable: list[str] = []
+        for name, md5 in self.unpacked or ((self.filename, self.md5),):
+            contents[name], wrong = _content(root / name, md5)
+            unusable += [f"{name} is {wrong}"] if wrong else []
+        return contents, unusable
 
 
-def is_published(path: Path, md5: str) -> bool:
-    """Tell whether the file is there and has this checksum."""
-    digest = hashlib.md5(usedforsecurity=False)
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                digest.update(chunk)
-    except OSError:
-        return False
-    return digest.hexdigest() == md5
+def _content(path: Path, md5: str) -> tuple[bytes, str]:
+    """Return the very bytes that have this checksum, so that none can change any more; else what is wrong.
 
-
-def obtain(source: Source, root: Path) -> None:
-    """Leave the data files of `source` under `root`, exactly as published; no network is touched if they are there.
-
-    Raises DataError with what was looked for, where, and how to get it. A failure leaves nothing new behind.
+    Raises DataError for what is no file that can be read: that is not replaced.
     """
-    if not source.unusable(root):
-        return
+    try:
+        content = read_bytes(path, LARGEST_BYTES)
+    except (FileNotFoundError, NotADirectoryError):
+        return b"", MISSING
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {reason(error)}") from error
+    return (content, "") if _has(content, md5) else (b"", DAMAGED)
+
+
+def _has(content: bytes, md5: str) -> bool:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest() == md5
+
+
+def obtain(source: Source, root: Path) -> dict[str, bytes]:
+    """Return the contents of the data files of `source`, exactly as published, and leave the files under `root`.
+
+    No network is touched if they are there. Raises DataError with what was looked for, where, and how to get it. A
+    failure leaves nothing new behind.
+    """
+    contents, unusable = source.look(root)
+    if not unusable:
+        return contents
     created = [folder for folder in (root, *root.parents) if not folder.exists()]
     try:
         root.mkdir(parents=True, exist_ok=True)
         with locked(root) as alone:
             # Another trainer may have brought the files while this one waited for the lock.
-            if source.unusable(root):
+            contents, unusable = source.look(root)
+            if unusable:
                 with aside(root, alone=alone) as part:
-                    _bring(source, root, part)
+                    contents = _bring(source, root, part, unusable)
     except OSError as error:
-        raise _failure(source, root, f"it cannot be stored there: {reason(error)}") from error
+        raise _failure(source, root, unusable, f"it cannot be stored there: {reason(error)}") from error
     finally:
         for folder in created:
             with contextlib.suppress(OSError):
                 folder.rmdir()
+    return contents
 
 
-def _bring(source: Source, root: Path, part: Path) -> None:
-    from torchvision.datasets.utils import extract_archive
-
+def _bring(source: Source, root: Path, part: Path, unusable: list[str]) -> dict[str, bytes]:
     archive = root / source.filename
-    if not is_published(archive, source.md5):
-        _download(source, root, part / source.filename)
+    content, wrong = _content(archive, source.md5)
+    if wrong:
+        content = _download(source, root, part / source.filename, unusable)
         (part / source.filename).replace(archive)
     if not source.unpacked:
-        return
+        return {source.filename: content}
     try:
-        extract_archive(str(archive), str(part))
-        for name, _ in source.unpacked:
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (part / name).replace(root / name)
-    except (OSError, EOFError, tarfile.TarError) as error:
+        contents = _unpack(source, content, root, part)
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise DataError(f"{source.dataset}: {archive} cannot be unpacked: {reason(error)}") from error
-    if wrong := source.unusable(root):
-        raise DataError(f"{source.dataset}: {archive} was unpacked, but in {root} {wrong[0]}")
+    return contents
 
 
-def _download(source: Source, root: Path, target: Path) -> None:
-    """Fetch the file; raises DataError if it does not come, or not as published."""
+def _unpack(source: Source, archive: bytes, root: Path, part: Path) -> dict[str, bytes]:
+    """Put the data files of an archive under `root`. Raises DataError, OSError or what tarfile raises."""
+    contents = {}
+    with tarfile.open(fileobj=BytesIO(archive)) as tar:
+        for name, md5 in source.unpacked:
+            try:
+                member = tar.extractfile(name)
+            except KeyError:
+                member = None
+            contents[name] = member.read() if member else b""
+            if not _has(contents[name], md5):
+                raise DataError(
+                    f"{source.dataset}: in {root / source.filename} {name} is {DAMAGED if member else MISSING}"
+                )
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (part / "unpacked").write_bytes(contents[name])
+            (part / "unpacked").replace(root / name)
+    return contents
+
+
+def _download(source: Source, root: Path, target: Path, unusable: list[str]) -> bytes:
+    """Fetch the file and return its content; raises DataError if it does not come, or not as published."""
     request = urllib.request.Request(source.url, headers={"User-Agent": "domcli"})
-    _report(f"{source.dataset}: downloading {source.url} to {root}")
+    say(f"{source.dataset}: downloading {source.url} to {root}")
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
             expected = response.length
             received = _receive(source, response, target)
     except urllib.error.HTTPError as error:
-        raise _failure(source, root, f"the server answers {error.code} {error.reason}") from error
+        raise _failure(source, root, unusable, f"the server answers {error.code} {error.reason}") from error
     except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
-        raise _failure(source, root, reason(error)) from error
+        raise _failure(source, root, unusable, reason(error)) from error
     if expected is not None and received < expected:
-        raise _failure(source, root, f"the connection broke off after {received} of {expected} bytes")
-    if not is_published(target, source.md5):
-        raise _failure(source, root, f"what came, {received} bytes, has the wrong MD5 checksum")
-    _report(f"{source.dataset}: {source.filename} is complete, {_megabytes(received)} MB")
+        raise _failure(source, root, unusable, f"the connection broke off after {received} of {expected} bytes")
+    content, wrong = _content(target, source.md5)
+    if wrong:
+        raise _failure(source, root, unusable, f"what came, {received} bytes, has the wrong MD5 checksum")
+    say(f"{source.dataset}: {source.filename} is complete, {_megabytes(received)} MB")
+    return content
 
 
 def _receive(source: Source, response: http.client.HTTPResponse, target: Path) -> int:
@@ -125,24 +157,18 @@ def _receive(source: Source, response: http.client.HTTPResponse, target: Path) -
             file.write(chunk)
             received += len(chunk)
             if time.monotonic() - reported >= REPORT_SECONDS:
-                _report(f"{source.dataset}: {source.filename}, {_megabytes(received)}{total} MB")
+                say(f"{source.dataset}: {source.filename}, {_megabytes(received)}{total} MB")
                 reported = time.monotonic()
     return received
 
 
-def _failure(source: Source, root: Path, why: str) -> DataError:
-    wrong = source.unusable(root)
-    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+def _failure(source: Source, root: Path, unusable: list[str], why: str) -> DataError:
+    more = f" (and {len(unusable) - 1} more)" if len(unusable) > 1 else ""
     return DataError(
-        f"{source.dataset}: in {root} {wrong[0]}{more}, and {source.url} cannot be downloaded: {why}; get that file"
+        f"{source.dataset}: in {root} {unusable[0]}{more}, and {source.url} cannot be downloaded: {why}; get that file"
         f" elsewhere and put it there as {source.filename}, or set data.root to a folder that has it"
     )
 
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f}"
-
-
-def _report(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()

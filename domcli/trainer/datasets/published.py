@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -88,24 +89,21 @@ def read(name: str, root: Path) -> RawDataset:
 
 
 def _cifar(name: str, cifar: Cifar, root: Path) -> RawDataset:
-    folder = root / cifar.folder
     unpacked = tuple((f"{cifar.folder}/{file}", md5) for file, md5 in (*cifar.train, *cifar.test, cifar.names))
-    # The files are pickles: they may be opened only once every checksum has been found right.
-    obtain(Source(name, cifar.url, cifar.archive, cifar.md5, unpacked), root)
+    # These are pickles: what is unpickled are the very bytes whose checksum was found right.
+    contents = obtain(Source(name, cifar.url, cifar.archive, cifar.md5, unpacked), root)
+
+    def unpickled(file: File) -> dict[str, Any]:
+        content: dict[str, Any] = pickle.loads(contents.pop(f"{cifar.folder}/{file[0]}"), encoding="latin1")
+        return content
 
     def part(files: tuple[File, ...]) -> tuple[Any, Any]:
-        batches = [_unpickled(folder / file) for file, _ in files]
+        batches = [unpickled(file) for file in files]
         images = np.concatenate([batch["data"] for batch in batches]).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         return images, np.concatenate([batch[cifar.labels_key] for batch in batches]).astype(np.int64)
 
-    class_names = tuple(_unpickled(folder / cifar.names[0])[cifar.names_key])
+    class_names = tuple(unpickled(cifar.names)[cifar.names_key])
     return RawDataset(*part(cifar.train), *part(cifar.test), class_names, *STATISTICS[name], place=str(root))
-
-
-def _unpickled(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        content: dict[str, Any] = pickle.load(file, encoding="latin1")
-    return content
 
 
 def _svhn(root: Path) -> RawDataset:
@@ -114,8 +112,7 @@ def _svhn(root: Path) -> RawDataset:
     def part(split: str) -> tuple[Any, Any]:
         url, md5 = SVHN[split]
         file = url.rpartition("/")[2]
-        obtain(Source("svhn", url, file, md5), root)
-        content = loadmat(root / file)
+        content = loadmat(BytesIO(obtain(Source("svhn", url, file, md5), root)[file]))
         # The digit 0 is class 10 in these files.
         return content["X"].transpose(3, 0, 1, 2), content["y"].squeeze().astype(np.int64) % 10
 
