@@ -146,9 +146,8 @@ def test_the_fingerprint_tells_names_with_newlines_apart(tmp_path: Path) -> None
     found = set()
     for number, (name, file) in enumerate((("a", "b\nc.png"), ("a\nb", "c.png"))):
         for split in ("train", "test"):
-            for folder in (name, "z"):
-                path = tmp_path / str(number) / split / folder / file
-                write(path)
+            for path in (Path(name, file), Path("z", "0.png")):
+                path = write(tmp_path / str(number) / split / path)
                 os.utime(path, ns=(0, 0))
         found.add(tree.scan(tmp_path / str(number)).fingerprint)
     assert len(found) == 2
