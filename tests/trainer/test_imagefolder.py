@@ -230,6 +230,9 @@ def test_a_damaged_image_is_read_or_refused_by_name(data: st.DataObject) -> None
             write(root / path)
         suffix = data.draw(st.sampled_from(["png", "jpg", "gif", "webp", "bmp", "tiff", "ppm"]))
         file = write(root / f"train/a/1.{suffix}")
+        if suffix in ("png", "gif", "webp", "tiff") and data.draw(st.booleans()):
+            frames = [Image.new("RGBA", (8, 8), (colour, 0, 0, colour)) for colour in (50, 100, 255)]
+            frames[0].save(file, save_all=True, append_images=frames[1:])
         content = bytearray(file.read_bytes())
         for _ in range(data.draw(st.integers(1, 4))):
             content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
