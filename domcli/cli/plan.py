@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from domcli.errors import RunDirectoryError, SettingsError
+from domcli.naming import seed_name
 
 if TYPE_CHECKING:
     from domcli.settings import Settings
@@ -44,7 +45,7 @@ def plan(
     for preset in presets:
         for seed in each_seed:
             own = [*overrides, *([] if seed is None else [f"train.seed={seed}"])]
-            full_name = f"{name}-seed{seed}" if name is not None and len(each_seed) > 1 else name
+            full_name = seed_name(name, seed) if name and seed is not None and len(each_seed) > 1 else name
             if full_name is not None:
                 require_unused(runs_dir, full_name)
             planned.append(Planned(_preset_name(preset), resolve(preset, own, quick), full_name))

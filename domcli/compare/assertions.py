@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from domcli.compare.attacks import GRAMMAR
 from domcli.compare.errors import ComparisonError
-from domcli.compare.groups import Group, measured
+from domcli.compare.groups import Group, measured, run_name
 from domcli.compare.records import METRICS, POINTS, Metric, Point
 
 COMPARISONS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
@@ -120,8 +120,15 @@ def _side(assertion: Assertion, group: Group) -> _Side:
 
 
 def _group(assertion: Assertion, name: str, groups: Sequence[Group]) -> Group:
-    fitting = [group for group in groups if group.name == name]
-    fitting = fitting or [group for group in groups if group.name.startswith(name)]
+    """Return the group that is called so, or whose runs are, or, if there is but one, that begins so."""
+    fits: tuple[Callable[[Group], bool], ...] = (
+        lambda group: group.name == name,
+        lambda group: group.stem == name,
+        lambda group: any(name in (record.name, run_name(record).given) for record in group.members),
+        lambda group: group.name.startswith(name),
+    )
+    found = ([group for group in groups if fit(group)] for fit in fits)
+    fitting = next((some for some in found if some), [])
     if len(fitting) == 1:
         return fitting[0]
     problem = "fits several groups" if fitting else "is no group"

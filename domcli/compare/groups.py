@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from domcli.compare.attacks import Attack
 from domcli.compare.records import METRICS, Flat, Metric, Point, Record, flatten
 from domcli.compare.statistics import Summary, summarise
+from domcli.naming import RunName, group_name
 from domcli.printable import printable_line
 
 SEED = "train.seed"
@@ -38,13 +38,21 @@ class Group:
     """Runs that differ in their seed alone: `records` are those that count, by seed."""
 
     name: str
+    """The stem and what tells it from other groups of that stem."""
     settings: Flat
     records: tuple[Record, ...]
     left_out: tuple[LeftOut, ...] = ()
+    stem: str = ""
+    """The name its runs were given, or their preset."""
 
     @property
     def n(self) -> int:
         return len(self.records)
+
+    @property
+    def members(self) -> tuple[Record, ...]:
+        """All runs of the group, those that do not count too."""
+        return (*self.records, *(one.record for one in self.left_out))
 
     def values(self, metric: Metric, point: Point, error: bool = False) -> dict[int | None, float]:
         """Return a test accuracy in percent by seed (its error with `error`), without runs that have none."""
@@ -152,8 +160,12 @@ def _created(record: Record) -> tuple[float, str]:
 
 def _named(groups: list[Group], members: list[list[Record]]) -> list[Group]:
     # What `--quick` shrank is never called what the paper's setting is called.
-    marks = [["quick"] if all(one.environment.get("quick") is True for one in group) else [] for group in members]
-    stems = [(_stem(group), *mark) for group, mark in zip(members, marks, strict=True)]
+    called = [group_name([run_name(one) for one in group]) for group in members]
+    marks = [
+        ["quick"] if all(_is_quick(one) and one.environment.get("preset") in (stem, None) for one in group) else []
+        for stem, group in zip(called, members, strict=True)
+    ]
+    stems = [(stem, *mark) for stem, mark in zip(called, marks, strict=True)]
     for stem in {stem for stem in stems if stems.count(stem) > 1}:
         places = [place for place, other in enumerate(stems) if other == stem]
         for key in differing_keys([groups[place].settings for place in places])[:NAMED_SETTINGS]:
@@ -162,7 +174,7 @@ def _named(groups: list[Group], members: list[list[Record]]) -> list[Group]:
     named = zip(stems, marks, strict=True)
     # A name stands in tables, legends and files of every kind.
     names = [printable_line(f"{stem[0]} ({', '.join(mark)})" if mark else stem[0]) for stem, mark in named]
-    return [replace(group, name=_unique(names, place)) for place, group in enumerate(groups)]
+    return [replace(group, name=_unique(names, place), stem=called[place]) for place, group in enumerate(groups)]
 
 
 def _unique(names: list[str], place: int) -> str:
@@ -170,14 +182,14 @@ def _unique(names: list[str], place: int) -> str:
     return names[place] if number == 1 else f"{names[place]} #{number}"
 
 
-def _stem(members: list[Record]) -> str:
-    """Return the preset where all agree on it, else what the runs' own names have in common."""
-    presets = {record.environment.get("preset") for record in members}
-    preset = presets.pop()
-    if not presets and isinstance(preset, str) and preset:
-        return preset
-    stems = {re.sub(rf"[-_](seed)?{record.seed}(-\d+)?$", "", record.name) for record in members}
-    return stems.pop() if len(stems) == 1 else f"{members[0].name} and {len(members) - 1} more"
+def run_name(record: Record) -> RunName:
+    """Return the name of a run with what tells whether a person chose it."""
+    preset = record.environment.get("preset")
+    return RunName(record.name, preset if isinstance(preset, str) else None, record.seed, _is_quick(record))
+
+
+def _is_quick(record: Record) -> bool:
+    return record.environment.get("quick") is True
 
 
 def _shown(accuracy: float, point: Point, error: bool) -> float:

@@ -6,10 +6,11 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from domcli.compare.groups import Group, identity
+from domcli.compare.groups import Group, identity, run_name
 from domcli.compare.records import Record, flatten, read_record
 from domcli.errors import RunDirectoryError
 from domcli.finding import list_runs
+from domcli.naming import seed_name
 from domcli.rundir import RunDirectory
 from domcli.runs import Run
 
@@ -23,7 +24,7 @@ SHOWN = 3
 def single_seeds(groups: Sequence[Group], at_epoch: int | None = None) -> Iterator[str]:
     """Say which groups have one seed, what that forbids, and which runs to add or to run."""
     single = [group for group in groups if group.n == 1]
-    compared = {record.run.directory.path.resolve() for group in groups for record in _members(group)}
+    compared = {record.run.directory.path.resolve() for group in groups for record in group.members}
     around: dict[Path, list[Record]] = {}
     for group in single[:SHOWN]:
         folder = group.records[0].run.directory.path.parent
@@ -58,8 +59,11 @@ def more_command(group: Group, siblings: Sequence[Record] = (), lacking: int | N
     settings = (text for text in _values(words, "--set") if not text.startswith("train.seed"))
     changed = [part for text in settings for part in ("--set", text)]
     folder = ["--runs-dir", str(record.run.directory.path.parent)] if any(_values(words, "--runs-dir")) else []
-    seeds = _free_seeds([*_members(group), *siblings], ENOUGH - group.n if lacking is None else lacking)
-    return shlex.join(["domcli", "run", file or preset, *quick, *changed, "--seeds", seeds, *folder])
+    seeds = _free_seeds([*group.members, *siblings], ENOUGH - group.n if lacking is None else lacking)
+    given = run_name(record).given
+    name = [] if given is None else ["--name", seed_name(given, seeds[0]) if len(seeds) == 1 else given]
+    listed = ",".join(map(str, seeds))
+    return shlex.join(["domcli", "run", file or preset, *quick, *changed, *name, "--seeds", listed, *folder])
 
 
 def _advice(group: Group, siblings: Sequence[Record], at_epoch: int | None) -> Iterator[str]:
@@ -96,13 +100,8 @@ def _values(words: Sequence[str], wanted: str) -> Iterator[str]:
             yield value if equals or place + 1 == len(words) else words[place + 1]
 
 
-def _free_seeds(records: Sequence[Record], count: int) -> str:
+def _free_seeds(records: Sequence[Record], count: int) -> list[int]:
     """Return the lowest seeds that these runs have not; those of runs that do not count are taken, too."""
     taken = {record.seed for record in records}
     free = (seed for seed in range(len(taken) + count) if seed not in taken)
-    return ",".join(str(next(free)) for _ in range(count))
-
-
-def _members(group: Group) -> Iterator[Record]:
-    yield from group.records
-    yield from (one.record for one in group.left_out)
+    return [next(free) for _ in range(count)]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from domcli.dashboard.grouping import Group, Origin, group_of, origin_of
+from domcli.dashboard.grouping import Group, Origin, Title, group_of, origin_of
 from domcli.dashboard.model import NO_FINDINGS, Listed
 from domcli.errors import DomcliError
 from domcli.events import AnyEvent
@@ -89,20 +89,22 @@ class Followed:
         return True
 
     def listed(
-        self, titles: Mapping[str, str], places: Mapping[str, int], kept: Sequence[str], *, counts: bool
+        self, titles: Mapping[str, Title], places: Mapping[str, int], kept: Sequence[str], *, counts: bool
     ) -> Listed:
         """Return the row of the run: the same object as before while nothing has changed."""
         assert self.run is not None
         assert self.group is not None
+        title = titles[self.group.key]
         row = Listed(
             self.run,
             self._findings,
             self.group.key,
-            titles[self.group.key],
+            title.text,
             places.get(self.directory.name),
             tuple(kept),
             self._created(),
             counts,
+            title.stem,
         )
         known = self._row
         if known is None or known.run is not row.run or known != row:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from domcli.compare.groups import SEED, differing_keys, identity, make_groups, shown_value
 from domcli.compare.records import Record, flatten
+from domcli.naming import RunName, group_name
 from domcli.rundir import RunDirectory
 from domcli.runs import Run
 
@@ -19,11 +20,20 @@ NAMED_SETTINGS = 2
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in their seed alone: `settings` by section.key, without the seed."""
+    """The group of a run, of all that differ from it in their seed alone: `settings` by section.key, without it."""
 
     key: str
-    stem: str
+    name: RunName
+    """The run's own."""
     settings: Mapping[str, Any]
+
+
+class Title(NamedTuple):
+    """What a group is called: the name its runs were given, or their preset, and in `text` what tells it from others
+    of that name."""
+
+    text: str
+    stem: str
 
 
 class Origin(NamedTuple):
@@ -98,20 +108,28 @@ def _seed(run: Run) -> int | None:
 
 def group_of(run: Run) -> Group:
     """Return the group of a run; one whose settings cannot be read is alone."""
+    name = RunName(run.directory.name, run.preset, _seed(run))
     if not run.settings:
-        return Group(run.directory.name, run.directory.name, {})
+        return Group(run.directory.name, name, {})
     settings = identity(flatten(run.settings))
-    stem = run.preset or re.sub(r"-seed\d+(-\d+)?$", "", run.directory.name)
-    return Group(repr(sorted(settings.items(), key=lambda item: item[0])), stem, settings)
+    return Group(repr(sorted(settings.items(), key=lambda item: item[0])), name, settings)
 
 
-def titles(groups: Sequence[Group], quick: Collection[str] = ()) -> dict[str, str]:
-    """Return what each group is called, by key: every title is there once. `quick` are keys of groups of quick runs."""
-    by_key = {group.key: group for group in groups}
+def titles(groups: Iterable[Group], quick: Collection[str] = ()) -> dict[str, Title]:
+    """Return what the groups of these runs are called, by key: every title is there once.
+
+    `quick` are keys of groups of quick runs.
+    """
+    members: dict[str, list[Group]] = {}
+    for group in groups:
+        members.setdefault(group.key, []).append(group)
+    called = {key: group_name([one.name for one in alike]) for key, alike in members.items()}
     stems: dict[str, list[Group]] = {}
-    for group in by_key.values():
-        stems.setdefault(f"{group.stem} (quick)" if group.key in quick else group.stem, []).append(group)
-    named: dict[str, str] = {}
+    for key, alike in members.items():
+        stem = called[key]
+        unnamed = alike[0].name.preset in (stem, None)  # a name that a person gave stays as it is
+        stems.setdefault(f"{stem} (quick)" if key in quick and unnamed else stem, []).append(alike[0])
+    named: dict[str, Title] = {}
     for stem, alike in stems.items():
         keys = differing_keys([group.settings for group in alike]) if len(alike) > 1 else []
         values = {key: [shown_value(group.settings.get(key)) for group in alike] for key in keys}
@@ -119,6 +137,6 @@ def titles(groups: Sequence[Group], quick: Collection[str] = ()) -> dict[str, st
         for place, group in enumerate(alike):
             unusual = [key for key in keys if values[key][place] != usual[key]][:NAMED_SETTINGS]
             title = ", ".join([stem, *(f"{key.partition('.')[2]} {values[key][place]}" for key in unusual)])
-            number = 1 + sum(re.sub(r" #\d+$", "", other) == title for other in named.values())
-            named[group.key] = title if number == 1 else f"{title} #{number}"
+            number = 1 + sum(re.sub(r" #\d+$", "", other.text) == title for other in named.values())
+            named[group.key] = Title(title if number == 1 else f"{title} #{number}", called[group.key])
     return named

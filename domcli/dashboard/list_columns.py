@@ -121,7 +121,8 @@ def _in_group(row: Row) -> str:
     """Return what a run is called under the heading of its group."""
     one = row.runs[0]
     if one.short == one.name:
-        return f"  {one.name}" if one.seed is None else f"  {one.name} · s{one.seed}"
+        seeded = one.seed is None or re.search(rf"-seed{one.seed}(-\d+)?$", one.name)
+        return f"  {one.name}" if seeded else f"  {one.name} · s{one.seed}"
     return f"  {one.short.replace('s', 'seed ', 1)}"
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from domcli.devices import Gpu
+from domcli.naming import RunName
 from domcli.overfitting import Finding
 from domcli.runs import Run
 
 NO_FINDINGS: tuple[Finding, ...] = ()
-UNNAMEABLE = re.compile(r"[^A-Za-z0-9._+=-]")
-"""What names of runs have a hyphen for (see launch.default_name)."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,8 @@ class Listed:
     """When its settings were written, seconds since 1970."""
     counts: bool = True
     """Whether it counts in the numbers of its group: it has all of its epochs, and its seed is not there twice."""
+    stem: str = ""
+    """What its group is called without what tells it from others: the name its runs were given, or the preset."""
 
     @cached_property
     def name(self) -> str:
@@ -42,15 +42,8 @@ class Listed:
 
     @cached_property
     def short(self) -> str:
-        """What tells it from the runs of its group: `s0`, `s0 #2` for the second run of seed 0, or its own name.
-
-        Whoever gave a name to a run wants to find it again.
-        """
-        stem = re.escape(UNNAMEABLE.sub("-", self.run.preset)) if self.run.preset else ".+?"
-        found = re.fullmatch(rf"{stem}(?:-quick)?-seed{self.seed}(?:-(\d+))?", self.name)
-        if found is None:
-            return self.name
-        return f"s{self.seed} #{found[1]}" if found[1] else f"s{self.seed}"
+        """What tells it from the runs of its group: `s0`, `s0 #2` for the second run of seed 0, or its own name."""
+        return RunName(self.name, self.run.preset, self.seed).repetition(self.stem) or self.name
 
     @property
     def seed(self) -> int | None:

@@ -55,9 +55,8 @@ class ReplaySource:
         self._clock = clock
         self._began: float | None = None
         self._played = sorted(map(Played, runs), key=lambda one: one.created)
-        groups = {one.group.key: one.group for one in self._played}
         quick = grouping.all_quick((one.group, one.origin) for one in self._played)
-        self._titles = grouping.titles(list(groups.values()), quick)
+        self._titles = grouping.titles((one.group for one in self._played), quick)
         self._papers = Papers()
         self._detail: Detail | None = None
 
@@ -132,7 +131,7 @@ class Played:
             now = status(state, "alive")
             self.run = replace(self._end, state=state, status=now, problem=None, ticket=None, process=None)
 
-    def listed(self, title: str, counts: bool) -> Listed:
+    def listed(self, title: grouping.Title, counts: bool) -> Listed:
         """Return the row of the run: the same object as before while nothing has changed."""
         before = self._row
         if before is None or before.run is not self.run or before.counts != counts:
@@ -142,7 +141,15 @@ class Played:
                 findings = watch(epochs, context) if epochs else NO_FINDINGS
             else:
                 findings = before.findings
-            self._row = Listed(self.run, findings, self.group.key, title, created=self.created, counts=counts)
+            self._row = Listed(
+                self.run,
+                findings,
+                self.group.key,
+                title.text,
+                created=self.created,
+                counts=counts,
+                stem=title.stem,
+            )
         assert self._row is not None
         return self._row
 

@@ -61,8 +61,8 @@ class DirectorySource:
         self._stamp: int | None = None
         self._recent: list[str] = []
         self._papers = Papers()
-        self._titles: dict[str, str] = {}
-        self._quick: frozenset[str] = frozenset()
+        self._titles: dict[str, grouping.Title] = {}
+        self._titled: tuple[object, ...] = ()
         self._detail: Detail | None = None
         self._problem: str | None = None
 
@@ -149,11 +149,11 @@ class DirectorySource:
 
         return kept_from(self.runs_dir, run.ticket)
 
-    def _titles_of(self, known: Sequence[Followed]) -> dict[str, str]:
-        """Return the titles of the groups, made anew only if they are not the same as before."""
-        groups = {one.group.key: one.group for one in known if one.group is not None}
+    def _titles_of(self, known: Sequence[Followed]) -> dict[str, grouping.Title]:
+        """Return the titles of the groups, made anew only if the runs and what is known of them are not as before."""
+        groups = [one.group for one in known if one.group is not None]
         quick = grouping.all_quick((one.group, one.known_origin) for one in known)
-        if groups.keys() != self._titles.keys() or quick != self._quick:
-            self._quick = quick
-            self._titles = grouping.titles(list(groups.values()), quick)
+        titled = ({(group.key, group.name) for group in groups}, quick)
+        if titled != self._titled:
+            self._titled, self._titles = titled, grouping.titles(groups, quick)
         return self._titles

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domcli.launch.control import TRAINER, Placement, kill, request_stop, start, stop, wait_stopped
-from domcli.launch.prepare import create_run, default_name, preflight
+from domcli.launch.prepare import create_run, preflight
 from domcli.launch.queue import (
     cancel,
     choose_devices,
@@ -18,6 +18,7 @@ from domcli.launch.queue import (
     wake,
 )
 from domcli.launch.slots import forget
+from domcli.naming import default_name
 from domcli.sharing.choice import AUTO, Automatic
 from domcli.sharing.choice import parse as parse_jobs
 

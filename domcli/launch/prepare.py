@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shutil
 import socket
 import subprocess
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from domcli import __version__, imagetree, plain, rundir
 from domcli.errors import RunDirectoryError, StorageError
 from domcli.launch import slots
+from domcli.naming import default_name
 from domcli.printable import printable_line
 from domcli.rundir import RunDirectory
 from domcli.ticket import Ticket
@@ -63,12 +63,6 @@ def checkpoint_bytes(settings: Settings) -> int:
     parameters = PARAMETERS_AT_WIDTH_64[settings.model.name] * (settings.model.width / 64) ** 2
     weights = parameters * BYTES_A_PARAMETER
     return int(weights * (2 * 2 + 1 + _checkpoints_by_epoch(settings))) + STREAM_AND_LOG_BYTES
-
-
-def default_name(preset_name: str, seed: int, quick: bool) -> str:
-    """Return `PRESET-seedN` (`PRESET-quick-seedN`), with what a run name cannot hold replaced by `-`."""
-    stem = re.sub(r"[^A-Za-z0-9._+=-]", "-", preset_name).lstrip("._+=-")[:150] or "run"
-    return f"{stem}-quick-seed{seed}" if quick else f"{stem}-seed{seed}"
 
 
 def create_run(

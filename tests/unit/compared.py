@@ -11,6 +11,7 @@ from samples import epoch_end, started
 
 from domcli import rundir
 from domcli.events import AnyEvent, EpochEnd, Failed, Finished, Memorization, Stopped, encode
+from domcli.naming import default_name
 from domcli.presets import resolve
 from domcli.rundir import RunDirectory
 from domcli.runstate import headline_accuracy
@@ -42,7 +43,8 @@ def write_run(
     settings = resolve(preset, [f"train.epochs={length}", f"train.seed={seed}", *changes])
     about = {"preset": preset, "created": float(next(COUNTER)), "domcli": "0.1.0", "git_commit": "ab" * 20}
     about.update(environment or {})
-    run = rundir.create(folder, name or f"{preset}-seed{seed}", settings.to_dict(), about)
+    usual = default_name(about["preset"] or preset, seed, quick=about.get("quick") is True)
+    run = rundir.create(folder, name or rundir.unused_name(folder, usual), settings.to_dict(), about)
     write_events(run, [started(epochs=length), *epoch_ends(accuracies)], ending)
     return run
 
@@ -87,6 +89,5 @@ def seeds(folder: Path, preset: str, pgd: Sequence[float], *, changes: Sequence[
             seed,
             [(0.5, 0.1), (0.8, accuracy), (0.7, accuracy - 0.1)],
             changes=changes,
-            name=f"{preset}-{'-'.join(changes).replace('.', '')}{'quick-' if quick else ''}seed{seed}",
             environment={"quick": quick},
         )

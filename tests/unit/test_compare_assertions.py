@@ -121,6 +121,17 @@ def test_groups_that_are_not_there_are_an_error(groups: tuple[Group, ...], expre
         check(parse(expression), groups)
 
 
+@pytest.mark.parametrize("left", ["mine-base", "mine-base-seed1", "mine-b"])
+@pytest.mark.parametrize("right", ["mine", "mine (quick)"])
+def test_groups_are_known_by_the_names_that_were_given(tmp_path: Path, left: str, right: str) -> None:
+    of = {"preset": "mine", "quick": True}
+    for seed in (0, 1):
+        write_run(tmp_path, "pgd-baseline", seed, [(0.5, 0.5)], name=f"mine-base-seed{seed}", environment=of)
+    write_run(tmp_path, "pgd-dom-re", environment=of, accuracies=[(0.5, 0.4)])
+    groups = compare(select(tmp_path, ["*"])).groups
+    assert check(parse(f"pgd.last: {left} > {right}"), groups).holds
+
+
 def test_a_name_with_a_sign_in_it_is_no_margin(tmp_path: Path) -> None:
     write_run(tmp_path, "pgd-dom-re", environment={"preset": "a + 1"}, accuracies=[(0.5, 0.5)])
     write_run(tmp_path, "pgd-baseline", environment={"preset": "a"}, accuracies=[(0.5, 0.4)])

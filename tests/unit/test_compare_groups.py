@@ -128,9 +128,9 @@ def test_a_quick_group_is_called_so_beside_a_full_one_or_alone(tmp_path: Path) -
 
 def test_names_are_there_once_even_where_many_settings_differ(tmp_path: Path) -> None:
     common = ["train.max_lr=0.2", "model.width=16", "train.momentum=0.5", "dom.threshold=1.0"]
-    write_run(tmp_path, name="a")
-    write_run(tmp_path, name="b", changes=common)
-    write_run(tmp_path, name="c", changes=[*common[:-1], "dom.threshold=2.0"])
+    write_run(tmp_path)
+    write_run(tmp_path, changes=common)
+    write_run(tmp_path, changes=[*common[:-1], "dom.threshold=2.0"])
     found = names(compared(tmp_path))
     assert len(set(found)) == 3
     assert sum("#2" in name for name in found) == 1
@@ -142,6 +142,35 @@ def test_without_one_preset_the_runs_give_the_name(tmp_path: Path) -> None:
     assert names(compared(tmp_path)) == ["mine"]
     write_run(tmp_path, seed=2, name="yours", environment={"preset": None})
     assert names(compared(tmp_path, "mine-seed0", "*")) == ["mine-seed0 and 2 more"]
+
+
+def test_the_name_that_a_person_gave_is_that_of_the_group(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        of = {"preset": "mine", "quick": True}
+        write_run(tmp_path, seed=seed, name=f"mine-base-seed{seed}", changes=["dom.operate=none"], environment=of)
+        write_run(tmp_path, seed=seed, environment=of)
+    found = compared(tmp_path)
+    assert sorted(names(found)) == ["mine (quick)", "mine-base"]
+    (default, named) = sorted(found.groups, key=lambda group: group.name)
+    assert (default.stem, named.stem) == ("mine", "mine-base")
+
+
+def test_groups_of_one_given_name_are_told_apart_by_their_settings(tmp_path: Path) -> None:
+    write_run(tmp_path, name="mine-seed0")
+    write_run(tmp_path, name="mine", changes=["dom.threshold=1.0"])
+    assert sorted(names(compared(tmp_path))) == ["mine (dom.threshold=1)", "mine (dom.threshold=1.5)"]
+
+
+def test_runs_of_one_setting_with_names_of_their_own_are_called_by_the_preset(tmp_path: Path) -> None:
+    write_run(tmp_path, seed=0, name="first")
+    write_run(tmp_path, seed=1, name="second")
+    write_run(tmp_path, seed=2)
+    assert names(compared(tmp_path)) == ["pgd-dom-re"]
+
+
+def test_what_quick_shrank_is_not_called_like_the_paper_even_by_a_name(tmp_path: Path) -> None:
+    write_run(tmp_path, name="pgd-dom-re", environment={"quick": True})
+    assert names(compared(tmp_path)) == ["pgd-dom-re (quick)"]
 
 
 def test_runs_named_as_the_official_implementation_does_lose_their_seed(tmp_path: Path) -> None:

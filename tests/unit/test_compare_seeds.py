@@ -46,6 +46,16 @@ def test_the_command_keeps_what_makes_the_runs(tmp_path: Path, preset: str, laun
     )
 
 
+@pytest.mark.parametrize(("there", "name"), [(1, "mine"), (2, "mine-seed2")])
+def test_more_seeds_of_a_group_with_a_name_have_it_too(tmp_path: Path, there: int, name: str) -> None:
+    for seed in range(there):
+        launched = {"command_line": "domcli run pgd-dom-re --name mine --seeds 0,1"}
+        write_run(tmp_path, seed=seed, name=f"mine-seed{seed}", environment=launched)
+    (group,) = compared(tmp_path).groups
+    seeds = ",".join(map(str, range(there, 3)))
+    assert more_command(group) == f"domcli run pgd-dom-re --name {name} --seeds {seeds}"
+
+
 def test_seeds_that_are_taken_are_not_proposed(tmp_path: Path) -> None:
     launched = {"command_line": "domcli run pgd-dom-re --set train.seed=1"}
     write_run(tmp_path, seed=1, environment=launched)

@@ -126,13 +126,15 @@ def test_every_setting_is_described_and_choices_are_named() -> None:
 
 def test_groups_are_named_by_what_is_unusual() -> None:
     runs = [
-        listed("a", settings={"train": {"seed": seed}, "attack": {"epsilon": epsilon}}).run
-        for seed, epsilon in [(0, 8.0), (1, 8.0), (0, 16.0)]
-    ] + [listed("b", settings={"train": {"seed": 0}, "attack": {"epsilon": 4.0}}).run]
+        listed(f"pgd-dom-re-seed{seed}", settings={"train": {"seed": seed}, "attack": {"epsilon": epsilon}}).run
+        for seed, epsilon in [(0, 8.0), (1, 8.0), (0, 16.0), (0, 4.0)]
+    ]
     groups = [group_of(run) for run in runs]
     assert groups[0].key == groups[1].key != groups[2].key
     found = titles(groups)
-    assert sorted(found.values()) == ["pgd-dom-re", "pgd-dom-re, epsilon 16", "pgd-dom-re, epsilon 4"]
+    texts = sorted(title.text for title in found.values())
+    assert texts == ["pgd-dom-re", "pgd-dom-re, epsilon 16", "pgd-dom-re, epsilon 4"]
+    assert {title.stem for title in found.values()} == {"pgd-dom-re"}
 
 
 def test_sentences_say_what_a_run_is_doing() -> None:

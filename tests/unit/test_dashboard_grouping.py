@@ -65,15 +65,28 @@ def test_those_runs_count_that_compare_runs_takes(runs_dir: Path) -> None:
 
 
 def test_groups_of_quick_runs_say_so_and_are_told_apart_among_themselves(runs_dir: Path) -> None:
-    make(runs_dir, "quick")
-    make(runs_dir, "whole", quick=False)
-    make(runs_dir, "larger", "attack.epsilon=16")
-    titles = {name: one.title for name, one in listed(runs_dir).items()}
-    assert titles["whole"] == "fgsm-baseline"
-    assert titles["quick"].startswith("fgsm-baseline (quick)")
-    assert titles["larger"].startswith("fgsm-baseline (quick)")
-    assert titles["quick"] != titles["larger"]
-    assert "dataset" not in titles["quick"] + titles["larger"]
+    make(runs_dir, "fgsm-baseline-quick-seed0")
+    make(runs_dir, "fgsm-baseline-seed0", quick=False)
+    make(runs_dir, "fgsm-baseline-quick-seed0-2", "attack.epsilon=16")
+    quick, larger, whole = (one.title for _, one in sorted(listed(runs_dir).items()))
+    assert whole == "fgsm-baseline"
+    assert quick.startswith("fgsm-baseline (quick)")
+    assert larger.startswith("fgsm-baseline (quick)")
+    assert quick != larger
+    assert "dataset" not in quick + larger
+
+
+def test_groups_have_the_names_that_were_given_as_in_compare_runs(runs_dir: Path) -> None:
+    runs = [
+        *(make(runs_dir, f"mine-base-seed{seed}", f"train.seed={seed}", "attack.epsilon=4") for seed in (0, 1)),
+        make(runs_dir, "fgsm-baseline-quick-seed0"),
+        make(runs_dir, "one", "attack.epsilon=2"),
+        make(runs_dir, "two", "attack.epsilon=2", "train.seed=1"),
+    ]
+    found = listed(runs_dir)
+    assert {one.title for one in found.values() if one.name.startswith("mine-base")} == {"mine-base"}
+    assert {one.stem for one in found.values()} == {group.stem for group in compare(runs).groups}
+    assert [one.short for _, one in sorted(found.items())] == ["s0", "s0", "s1", "one", "two"]
 
 
 def test_a_quick_run_is_not_as_its_preset_is_written(runs_dir: Path) -> None:
