@@ -69,6 +69,18 @@ def ascending(x: Array) -> Indices | None:
     return kept[np.argsort(x[kept], kind="stable")]
 
 
+def stepped(series: Series, steps: Sequence[tuple[float, float, float]]) -> Series:
+    """Return the series with steps: at each (x, before, after), ascending, the line is upright and flat up to it."""
+    if not steps:
+        return series
+    x = np.repeat([step[0] for step in steps], 2)
+    y = np.array([step[1:] for step in steps], np.float64).ravel()
+    before = np.searchsorted(series.x, x, "right")  # a point at a step is where the line was before
+    return Series(
+        series.name, np.insert(series.x, before, x), np.insert(series.y, before, y), series.colour, series.line
+    )
+
+
 def smooth(y: Array, weight: float) -> Array:
     """Return the exponential moving average of `y` as TensorBoard has it: debiased, gaps kept and stepped over.
 

@@ -11,7 +11,7 @@ from domcli.charts.markup import element, label, number
 from domcli.charts.reduce import Points, band_edges, reduce, straight
 from domcli.charts.series import Array, Series
 from domcli.charts.stacked import columns_of
-from domcli.charts.svg_frame import DASHES, Frame, draw_frame, draw_marks, lay_out
+from domcli.charts.svg_frame import DASHES, Frame, draw_frame, draw_labels, draw_marks, lay_out
 from domcli.charts.themes import LIGHT, Theme
 
 SMALLEST = (200, 120)
@@ -33,8 +33,10 @@ def to_svg(chart: Chart, width: int = 800, height: int = 450, *, title: str | No
     frame = lay_out(chart, width, height, title, theme)
     # An svg element inside another one cuts off what is outside of it, without an id that has to be unique in a page.
     data = element("svg", *_data(frame), x=frame.left, y=frame.top, width=frame.width, height=frame.height)
-    content = [element("rect", width=width, height=height, fill=theme.background), *draw_frame(frame), data]
-    content += draw_marks(frame)
+    content = [element("rect", width=width, height=height, fill=theme.background), *draw_frame(frame)]
+    lines = list(draw_marks(frame))
+    content += [data, *lines] if chart.stack is not None else [*lines, data]  # behind curves, but not behind areas
+    content += draw_labels(frame)
     if chart.is_empty():
         middle = frame.left + frame.width / 2, frame.top + frame.height / 2
         content.append(label(*middle, chart.empty, theme.colour("empty"), "middle"))

@@ -15,6 +15,8 @@ from domcli.charts.themes import Theme
 DASHES: dict[Line, str | None] = {"solid": None, "dashed": "7 4", "dotted": "2 3"}
 ROW = 18
 """Height of a row of the legend, pixels."""
+LABEL_ROWS = 3
+"""Rows for the labels of marks, at the most."""
 EDGE = 16
 """Free space around everything, pixels."""
 
@@ -138,35 +140,46 @@ def _draw_axes(frame: Frame) -> Iterator[str]:
 
 
 def draw_marks(frame: Frame) -> Iterator[str]:
-    """Yield marks and targets with their labels, which step down where they would lie on each other."""
-    theme, right = frame.theme, frame.left + frame.width
-    taken: list[float] = []  # where the labels of each row end
-    for mark in sorted(frame.chart.marks, key=lambda mark: mark.x):
+    """Yield the lines of marks and targets."""
+    theme, lower = frame.theme, frame.top + frame.height
+    for mark in frame.chart.marks:
         x = frame.x_of(mark.x)
         if x is None:
             continue
-        colour = theme.colour(mark.colour)
-        lower = frame.top + frame.height
+        ends = {"x1": x, "x2": x, "y1": frame.top, "y2": lower}
         if frame.chart.stack is not None:  # its colours may be those of the mark
-            yield element("line", x1=x, x2=x, y1=frame.top, y2=lower, stroke=theme.background, stroke_width=2)
-        yield element("line", x1=x, x2=x, y1=frame.top, y2=lower, stroke=colour, stroke_dasharray="3 3")
-        text = fitted(mark.label, frame.width / 2)
+            yield element("line", **ends, stroke=theme.background, stroke_width=2)
+        yield element("line", **ends, stroke=theme.colour(mark.colour), stroke_dasharray="3 3")
+    for target in frame.chart.targets:
+        y = frame.y_of(target.y)
+        if y is not None:
+            ends = {"x1": frame.left, "x2": frame.left + frame.width, "y1": y, "y2": y}
+            yield element("line", **ends, stroke=theme.colour(target.colour), stroke_dasharray="1 3")
+
+
+def draw_labels(frame: Frame) -> Iterator[str]:
+    """Yield the labels of marks and targets; those of marks step down where they would lie on each other.
+
+    What has no room in the first rows is left out, as in a terminal: labels would cover the curves.
+    """
+    theme, right = frame.theme, frame.left + frame.width
+    taken: list[float] = []  # where the labels of each row end
+    for mark in sorted(frame.chart.marks, key=lambda mark: mark.x):
+        x, text = frame.x_of(mark.x), fitted(mark.label, frame.width / 2)
+        if x is None or not text:
+            continue
         to_left = x + 4 + text_width(text) > right
         start = x - 4 - text_width(text) if to_left else x + 4
         row = next((row for row, end in enumerate(taken) if end <= start), len(taken))
-        taken[row : row + 1] = [start + text_width(text) + 4]
-        if text and (row + 1) * 15 < frame.height:
-            yield _boxed(frame, x - 4 if to_left else x + 4, frame.top + 13 + 15 * row, text, colour, to_left)
+        if row < LABEL_ROWS and (row + 1) * 15 < frame.height:
+            taken[row : row + 1] = [start + text_width(text) + 4]
+            place = (x - 4 if to_left else x + 4, frame.top + 13 + 15 * row)
+            yield _boxed(frame, *place, text, theme.colour(mark.colour), to_left)
     for target in frame.chart.targets:
-        y = frame.y_of(target.y)
-        if y is None:
-            continue
-        colour = theme.colour(target.colour)
-        yield element("line", x1=frame.left, x2=right, y1=y, y2=y, stroke=colour, stroke_dasharray="1 3")
-        text = fitted(target.label, frame.width / 2)
-        above = y - 5 if y - 17 > frame.top else y + 14
-        if text:
-            yield _boxed(frame, right - 4, above, text, colour, to_left=True)
+        y, text = frame.y_of(target.y), fitted(target.label, frame.width / 2)
+        if y is not None and text:
+            above = y - 5 if y - 17 > frame.top else y + 14
+            yield _boxed(frame, right - 4, above, text, theme.colour(target.colour), to_left=True)
 
 
 def _boxed(frame: Frame, x: float, y: float, text: str, colour: str, to_left: bool) -> str:

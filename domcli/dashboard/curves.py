@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from domcli.charts import Axis, Chart, Key, Limits, Line, Series, Stack, mean_with_band
+from domcli.charts import Axis, Chart, Key, Limits, Line, Series, Stack, mean_with_band, stepped
 from domcli.dashboard.columns import Table, Tables, XAxis, live_of
-from domcli.dashboard.marks import marks_of, section, targets_of
+from domcli.dashboard.marks import marks_of, rate_drops, section, targets_of
 from domcli.dashboard.palette import range_key
 from domcli.dashboard.shown import Shown
 
@@ -67,6 +67,8 @@ class Kind:
     empty: str = NO_EPOCH
     smooth: bool = True
     """Whether it can be smoothed: what is noisy."""
+    steps: bool = False
+    """Whether it goes in steps where the learning rate drops."""
     from_zero: bool = False
     """Whether its axis begins at 0: where a share of the whole is what counts, not its noise."""
 
@@ -85,7 +87,8 @@ KINDS = (
          (Curve("removed", "removed"), Curve("augmented", "augmented", "dashed")), log=True, empty=WITHOUT_PATTERNS),
     Kind("overlap", "Natural / adversarial overlap", "overlap", Axis("percent"),
          (Curve("overlap", "most confident tenth"),), empty="nothing is known of the overlap here"),
-    Kind("lr", "Learning rate", "lr", Axis("number"), (Curve("lr", "learning rate"),), log=True, smooth=False),
+    Kind("lr", "Learning rate", "lr", Axis("number"), (Curve("lr", "learning rate"),), log=True, smooth=False,
+         steps=True),
     Kind("throughput", "Throughput", "throughput", Axis("count", "images/s"), (Curve("throughput", "images/s"),),
          log=True, empty="the pace was not measured", from_zero=True),
     Kind("memory", "Peak memory", "memory", Axis("number", "GiB"), (Curve("memory", "memory"),), log=True,
@@ -162,7 +165,7 @@ def drawn(kind: Kind, runs: Sequence[Shown], tables: Tables, view: View) -> list
         if any(_known(one, curve, tables) for one in owner.runs for curve in used)
     ]
     view = view if kind.smooth else replace(view, smoothing=0.0)
-    return [Drawn(owner, curve, _one(owner, curve, tables, view)) for owner in owners for curve in used]
+    return [Drawn(owner, curve, _one(owner, kind, curve, tables, view)) for owner in owners for curve in used]
 
 
 def says_something(kind: Kind, runs: Sequence[Shown], tables: Tables) -> bool:
@@ -221,7 +224,7 @@ def _sample(name: str, colour: Key, line: Line) -> Series:
     return Series(name, np.empty(0), np.empty(0), colour, line)
 
 
-def _one(line: Curves, curve: Curve, tables: Tables, view: View) -> Series:
+def _one(line: Curves, kind: Kind, curve: Curve, tables: Tables, view: View) -> Series:
     """Return a curve of a run or of the seeds of a setting; the same object as long as nothing has changed."""
     parts = [_plain(one, curve, tables, view.axis if len(line.runs) == 1 else "epochs") for one in line.runs]
     memo = tables.of(line.runs[0].run).memo
@@ -232,9 +235,18 @@ def _one(line: Curves, curve: Curve, tables: Tables, view: View) -> Series:
         found: Series = before[1]
         return found
     series = parts[0] if len(parts) == 1 else _mean(line, parts, tables, view.axis)
+    if kind.steps:
+        series = stepped(series, _steps_of(line.runs[0], tables, view.axis))
     made = replace(series, colour=line.colour, line=curve.line).smoothed(view.smoothing)
     memo[key] = (inputs, made)
     return made
+
+
+def _steps_of(one: Shown, tables: Tables, axis: XAxis) -> list[tuple[float, float, float]]:
+    """Return where the learning rate drops, from what and to what; of seeds the first stands for all."""
+    table = tables.of(one.run)
+    places = ((table.x_of(drop.epoch, axis), drop) for drop in rate_drops(one.run, table))
+    return [(x, drop.before, drop.after) for x, drop in places if x is not None]
 
 
 def _plain(one: Shown, curve: Curve, tables: Tables, axis: XAxis) -> Series:

@@ -16,6 +16,7 @@ from domcli.exchange.files import require_different_names
 from domcli.presets import from_run
 from domcli.rundir import RunDirectory
 from domcli.runstate import RunState
+from domcli.schedule import DROPS
 from domcli.settings import Settings
 
 if TYPE_CHECKING:
@@ -227,7 +228,8 @@ def _mean(losses: Any) -> float:
 def _marks(record: Record, always_warmup: bool = False) -> dict[float, str]:
     """Return the epochs with which the warm-up ends (unless DOM does nothing) and the learning rate drops."""
     train, last = record.settings.train, record.epochs[-1].epoch
-    drops = {train.epochs / 2: "lr / 10", train.epochs * 3 / 4: "lr / 100"} if train.schedule == "piecewise" else {}
+    piecewise = train.schedule == "piecewise"
+    drops = {train.epochs * share: f"lr / {divisor}" for share, divisor in DROPS} if piecewise else {}
     marks = dict(drops)
     if always_warmup or record.settings.dom.operate != "none":
         # The rate stands in the line below, so that the two never collide.

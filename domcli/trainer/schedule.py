@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from domcli.schedule import DROPS
 from domcli.settings import DomSettings, TrainSettings
 
 
@@ -19,9 +20,7 @@ def learning_rate(t: float, settings: TrainSettings) -> float:
     epochs = settings.epochs
     if settings.schedule == "cyclical":
         return settings.max_lr * max(0.0, 1.0 - abs(2.0 * t / epochs - 1.0))
-    if t <= epochs / 2:
-        return settings.max_lr
-    return settings.max_lr / 10 if t <= epochs * 3 / 4 else settings.max_lr / 100
+    return settings.max_lr / max((divisor for share, divisor in DROPS if t > epochs * share), default=1)
 
 
 def dom_is_active(t: float, dom: DomSettings, epochs: int) -> bool:

@@ -112,6 +112,21 @@ def test_marks_and_targets_are_where_they_belong() -> None:
     assert not {"far", "high"} & set(texts(outside))
 
 
+def test_marks_lie_behind_curves_and_over_areas() -> None:
+    curve, areas = (
+        parsed(replace(LINE, marks=(Mark(5),))),
+        parsed(Chart(stack=Stack(X, np.ones((11, 2)), ("a", "b")), marks=(Mark(5),))),
+    )
+    for root, behind in ((curve, True), (areas, False)):
+        line = next(child for child in root if child.get("stroke-dasharray") == "3 3")
+        assert (list(root).index(line) < list(root).index(data(root))) is behind
+
+
+def test_labels_of_many_marks_leave_room_for_the_curves() -> None:
+    root = parsed(replace(LINE, marks=tuple(Mark(5 + n / 100, f"mark {n}") for n in range(9))))
+    assert len([text for text in texts(root) if text.startswith("mark")]) == 3
+
+
 def test_labels_of_close_marks_do_not_share_a_line() -> None:
     root = parsed(replace(LINE, marks=(Mark(5, "warm-up ends"), Mark(5.2, "best"))))
     heights = {text.text: text.attrib["y"] for text in root.iter(f"{SVG}text")}
