@@ -12,7 +12,7 @@ from domcli.events import AnyEvent, EpochEnd, Started
 from domcli.overfitting import Finding, context_of, watch
 from domcli.process import ProcessIdentity, liveness
 from domcli.rundir import RunDirectory
-from domcli.runstate import RunState, Status, fold, is_of, status
+from domcli.runstate import RunState, Status, epoch_fraction, fold, is_of, status
 from domcli.stream import EventReader
 from domcli.ticket import Ticket
 
@@ -49,6 +49,21 @@ class Run:
         if started is None or self.status == "queued":
             return None
         return started if process is None or is_of(started, process.launched, process.first_event) else None
+
+    @property
+    def total_epochs(self) -> int | None:
+        """How many epochs it is to have; None where nothing says so that can be true."""
+        train = self.settings.get("train")
+        wanted = (
+            self.state.started.epochs if self.state.started else train.get("epochs") if isinstance(train, dict) else 0
+        )
+        return wanted if isinstance(wanted, int) and 0 < wanted < 2**63 else None
+
+    @property
+    def progress(self) -> float | None:
+        """How much of it is done, from 0 to 1; None where it is not known how many epochs it is to have."""
+        total = self.total_epochs
+        return min(1.0, max(0.0, (self.state.epochs_done + epoch_fraction(self.state)) / total)) if total else None
 
     @property
     def device(self) -> str | None:

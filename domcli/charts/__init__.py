@@ -21,12 +21,13 @@ from domcli.charts.chart import Chart, Mark, Stack, Target, shares_at, snap, val
 from domcli.charts.draw import draw, legend
 from domcli.charts.limits import pan, steady_limits, zoom
 from domcli.charts.picture import Picture, Plot, Span, Style
-from domcli.charts.series import Key, Line, Series, mean_with_band, smooth, stepped
+from domcli.charts.series import FARTHEST, Key, Line, Series, mean_with_band, smooth, stepped
 from domcli.charts.svg import to_svg
 from domcli.charts.themes import DARK, LIGHT, Theme
 
 __all__ = [
     "DARK",
+    "FARTHEST",
     "LIGHT",
     "Axis",
     "Chart",

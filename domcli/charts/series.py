@@ -123,4 +123,5 @@ def mean_with_band(name: str, seeds: Sequence[Series], colour: Key = 0, line: Li
         mean = np.where(present, values, 0).sum(axis=0) / np.where(count, count, np.nan)
         squares = np.where(present, values - mean, 0) ** 2
         spread = np.sqrt(squares.sum(axis=0) / np.where(count > 1, count - 1, np.nan))
-    return Series(name, x, mean, colour, line, band=(mean - spread, mean + spread))
+        band = mean - spread, mean + spread
+    return Series(name, x, mean, colour, line, band=band)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from domcli import amounts
 from domcli.cli import figures
 from domcli.cli.options import shown_path
 from domcli.compare.attacks import pgd_title
@@ -129,7 +129,7 @@ def _images(found: Evaluation) -> str:
 
 
 def _date(found: Evaluation) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(found.date))
+    return amounts.date(found.date)
 
 
 def _hides_gradients(found: Evaluation) -> bool:

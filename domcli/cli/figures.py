@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from domcli import amounts
+
 MISSING = "-"
 
 
@@ -30,12 +32,7 @@ def rate(value: float | None) -> str:
 
 def duration(seconds: float | None) -> str:
     """Return a time as H:MM:SS, with days in front where there are any."""
-    if seconds is None:
-        return MISSING
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    days, hour = divmod(hours, 24)
-    return f"{days} d {hour}:{minute:02}:{second:02}" if days else f"{hour}:{minute:02}:{second:02}"
+    return MISSING if seconds is None else amounts.duration(seconds)
 
 
 def seconds(value: float) -> str:

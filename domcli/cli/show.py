@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
+from domcli import amounts
 from domcli.cli import options, output
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _environment(run: Run) -> list[str]:
     lines = [f"{key.replace('_', ' ')}: {text}" for key, text in words.items()]
     created = known.get("created")
     if isinstance(created, int | float):
-        lines.insert(0, time.strftime("created: %Y-%m-%d %H:%M:%S", time.localtime(created)))
+        lines.insert(0, f"created: {amounts.date(created, '%Y-%m-%d %H:%M:%S')}")
     started = run.state.started
     if started is not None and known.get("imported_from"):
         lines.append(f"device: {started.device_name}; precision: {started.precision}")

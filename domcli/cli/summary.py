@@ -7,12 +7,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from domcli import amounts
 from domcli.cli import figures
 from domcli.cli.options import program, reference, runs_command, shown_path
 from domcli.events import EpochEnd, Failed, Finished, Stopped
 from domcli.finding import queue_places
 from domcli.runs import Run
-from domcli.runstate import RunState, epoch_fraction, headline_accuracy
+from domcli.runstate import RunState, headline_accuracy
 
 
 def as_json(run: Run, places: Mapping[str, int] | None = None) -> dict[str, Any]:
@@ -53,15 +54,12 @@ def as_json(run: Run, places: Mapping[str, int] | None = None) -> dict[str, Any]
 
 def total_epochs(run: Run) -> int | None:
     """Return how many epochs the run is to have, None if nothing says so."""
-    started = run.state.started
-    wanted = started.epochs if started else _table(run.settings, "train").get("epochs")
-    return wanted if isinstance(wanted, int) else None
+    return run.total_epochs
 
 
 def progress(run: Run) -> float | None:
     """Return how much of the run is done, from 0 to 1; None if nothing says how many epochs it is to have."""
-    total = total_epochs(run)
-    return min(1.0, (run.state.epochs_done + epoch_fraction(run.state)) / total) if total else None
+    return run.progress
 
 
 def created(run: Run) -> float | None:
@@ -187,7 +185,7 @@ def _queue_rows(run: Run) -> list[tuple[str, str]]:
     rows = [("queue", queue_text(run))] if run.status == "queued" else []
     again, ticket = retry(run), run.ticket
     if again is not None and ticket is not None:
-        begin = time.strftime(", not before %H:%M:%S", time.localtime(ticket.not_before))
+        begin = f", not before {amounts.date(ticket.not_before, '%H:%M:%S')}"
         rows.append(("retry", f"{again[len('retry ') :]}{begin if ticket.not_before > time.time() else ''}"))
     elif ticket is not None and ticket.max_retries:
         rows.append(("retries", f"none so far, {ticket.max_retries} at the most"))
@@ -243,7 +241,7 @@ def _time(state: RunState) -> str:
     seconds = state.closing.seconds if isinstance(state.closing, Finished) else state.seconds
     text = figures.duration(seconds)
     if state.started is not None and isinstance(state.closing, Finished):
-        text += time.strftime(", finished %Y-%m-%d %H:%M", time.localtime(state.closing.time))
+        text += f", finished {amounts.date(state.closing.time)}"
     return text
 
 

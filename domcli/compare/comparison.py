@@ -52,8 +52,8 @@ class Comparison:
             name = self._attacks[metric].title if metric in self._attacks else metric
             return f"{name} (evaluate)" if name == self.title("pgd") else name
         keys = ("evaluation.steps", "evaluation.restarts")
-        found = {tuple(map(group.settings.get, keys)) for group in self.groups if group.measures("pgd")}
-        return pgd_title(*found.pop()) if len(found) == 1 else "PGD"
+        found = [tuple(map(group.settings.get, keys)) for group in self.groups if group.measures("pgd")]
+        return pgd_title(*found[0]) if found and found.count(found[0]) == len(found) else "PGD"
 
     @cached_property
     def _attacks(self) -> dict[Metric, Attack]:

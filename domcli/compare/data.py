@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -49,7 +50,7 @@ def as_json(comparison: Comparison) -> str:
         "left_out": [_left_out(name, one) for name, one in comparison.left_out],
         "notes": list(comparison.notes),
     }
-    return printable_json(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
+    return printable_json(json.dumps(_valid(content), indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def as_csv(comparison: Comparison) -> str:
@@ -65,6 +66,17 @@ def as_csv(comparison: Comparison) -> str:
     for row in rows:
         writer.writerow({key: cell(value) if isinstance(value, str) else value for key, value in row.items()})
     return out.getvalue()
+
+
+def _valid(value: Any) -> Any:
+    """Return a value as JSON can hold it: null for a number that is not finite, text for what TOML has besides."""
+    if isinstance(value, dict):
+        return {str(key): _valid(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_valid(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)
 
 
 def _metrics(comparison: Comparison) -> dict[str, Any]:

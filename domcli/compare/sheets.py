@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from domcli import amounts
 from domcli.compare.comparison import Comparison
 from domcli.compare.groups import Group, shown_value
 from domcli.compare.paper import Match
@@ -170,8 +171,8 @@ def probability(p: float | None) -> str:
 
 def duration(seconds: float) -> str:
     """Return a time as H:MM:SS."""
-    minutes, second = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{second:02}"
+    found = amounts.split(seconds)
+    return f"{found.all_hours}:{found.minutes:02}:{found.seconds:02}" if found else amounts.UNKNOWN
 
 
 def patterns(record: Record, kind: str) -> float | None:

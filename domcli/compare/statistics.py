@@ -20,6 +20,9 @@ MOST_SEEDS = 1_000_000
 ROUNDING = 1e-12
 """Relative size of deviations that are taken for the rounding of equal numbers."""
 
+LARGE = 1e100
+"""Values from here on are divided before they are squared and added."""
+
 _TINY = 1e-300
 _SERIES_FROM = 50.0
 _ITERATIONS = 100_000
@@ -130,11 +133,13 @@ def _summary(values: Sequence[float], scale: float) -> Summary:
     n = len(values)
     if n == 0:
         return Summary(0, None, None)
-    mean = math.fsum(values) / n
+    size = max(1.0, *map(abs, values)) if scale > LARGE else 1.0  # squares of what is larger are infinite
+    parts = [value / size for value in values]
+    mean = math.fsum(parts) / n
     if n == 1:
-        return Summary(1, mean, None)
-    std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    return Summary(n, mean, std if std > ROUNDING * scale else 0.0)
+        return Summary(1, values[0], None)
+    std = math.sqrt(math.fsum((part - mean) ** 2 for part in parts) / (n - 1)) * size
+    return Summary(n, mean * size, std if std > ROUNDING * scale else 0.0)
 
 
 def _judge(method: str, n: tuple[int, int], value: float, spread: Callable[[int], Spread] | None) -> Difference:

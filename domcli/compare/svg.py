@@ -6,37 +6,39 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from domcli.charts.limits import usable
 from domcli.compare.curves import Curve
 
 WIDTH, HEIGHT = 460, 270
 LEFT, RIGHT, TOP, BOTTOM = 54, 12, 12, 34
 TICKS = 5
+MOST_DECIMALS = 9
 
 
 class Axis:
     """A linear scale from values to pixels, with its ticks, which are no closer than `least`."""
 
     def __init__(self, low: float, high: float, start: float, end: float, least: float = 0.0) -> None:
-        if low == high:
-            low, high = low - 0.5, high + 0.5
+        low, high = (low - 0.5, high + 0.5) if low == high and abs(low) < 1e15 else usable((low, high))
         step = _round_step(max(least, (high - low) / TICKS))
         self.low, self.high = math.floor(low / step) * step, math.ceil(high / step) * step
         self.ticks = [self.low + step * number for number in range(round((self.high - self.low) / step) + 1)]
         self._start, self._scale = start, (end - start) / (self.high - self.low)
-        self._decimals = max(0, -math.floor(math.log10(step)))
+        decimals = max(0, -math.floor(math.log10(step)))
+        self._form = f",.{decimals}f" if decimals <= MOST_DECIMALS and max(-self.low, self.high) < 1e15 else "g"
 
     def at(self, value: float) -> float:
         """Return the pixel of a value."""
-        return self._start + (value - self.low) * self._scale
+        return self._start + (min(max(value, self.low), self.high) - self.low) * self._scale
 
     def label(self, tick: float) -> str:
-        return f"{tick:,.{self._decimals}f}"
+        return f"{tick:{self._form}}"
 
 
 def chart(curves: Sequence[Curve], styles: Sequence[int]) -> str:
     """Return an <svg> of curves of one quantity; `styles` are the numbers of their CSS classes s0, s1, ..."""
     epochs = [epoch for curve in curves for epoch in (curve.epochs[0], curve.epochs[-1])]
-    values = [value for curve in curves for edge in _edges(curve) for value in edge]
+    values = [value for curve in curves for edge in _edges(curve) for value in edge if math.isfinite(value)] or [0.0]
     across = Axis(min(epochs), max(epochs), LEFT, WIDTH - RIGHT, least=1)
     up = Axis(min(values), max(values), HEIGHT - BOTTOM, TOP)
     title = escape(curves[0].quantity.label)
@@ -49,7 +51,7 @@ def chart(curves: Sequence[Curve], styles: Sequence[int]) -> str:
 
 
 def _round_step(step: float) -> float:
-    power = float(10 ** math.floor(math.log10(step)))
+    power = 10.0 ** math.floor(math.log10(step))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from textual.content import Content
 
+from domcli import amounts
 from domcli.compare.groups import differing_keys, shown_value
 from domcli.compare.records import flatten
 from domcli.dashboard import words
@@ -110,10 +111,10 @@ def _state(one: Listed, width: int) -> Iterator[Content]:
     yield Content.assemble((f"{words.SIGNS[run.status]} {run.status}", f"bold {style}"))
     for line in textwrap.wrap(words.sentence(one), width):
         yield Content(line)
-    fraction = words.progress(run)
+    fraction = run.progress
     if run.status in ("running", "stopped", "lost", "failed") and fraction is not None:
         done, left = bar(fraction, max(4, width - 6))
-        share = f" {words.share(fraction, 1.0):>5}"
+        share = f" {amounts.share(fraction, 1.0):>5}"
         yield Content.assemble((done, style), (left, "$track"), (share, "bold"))
     if run.status == "running":
         yield Content.assemble(*_pace(run))
@@ -148,7 +149,7 @@ def _accuracies(run: Run, paper: float | None, width: int) -> Iterator[Content]:
     title = " " * LABEL + "".join(f"{name:>{cell}}" for name, _ in shown)
     yield Content.styled(title + (f"{'epoch':>{EPOCH}}" if epochs else ""), "$quiet")
     for label, epoch in (("best", best), ("last", last)):
-        if epoch is not None:
+        if epoch is not None and epoch.test is not None:
             values = "".join(f"{words.percent(getattr(epoch.test, field), 2):>{cell}}" for _, field in shown)
             number = f"{epoch.epoch:>{EPOCH}}" if epochs else ""
             yield Content.assemble((f"{label:<{LABEL}}", "$quiet"), (values, "bold"), (number, "$quiet"))
@@ -172,7 +173,7 @@ def _patterns(run: Run, width: int) -> Iterator[Content]:
     if not records:
         return
     found, size = records[-1], run.state.started.train_size if run.state.started else None
-    share = f"  {words.share(found.high_confidence, size)}" if size else ""
+    share = f"  {amounts.share(found.high_confidence, size)}" if size else ""
     share += f" of {size:,}" if size and width >= USUAL_COLUMNS else ""
     yield _title("memorized patterns")
     yield from _pair("high conf.", Content.assemble((words.count(found.high_confidence), "bold"), (share, "$quiet")))
@@ -234,7 +235,7 @@ def _environment(run: Run, detail: Detail, width: int) -> Iterator[Content]:
 def _written(key: str, environment: Mapping[str, object]) -> str:
     value = environment.get(key)
     if key == "created" and isinstance(value, int | float):
-        return words.clock(value)
+        return amounts.date(value)
     return "" if value is None else str(value)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
 
+from domcli import amounts
 from domcli.dashboard import words
 from domcli.dashboard.rows import SEVERITY, Row, SortKey, mean_best, mean_last
 from domcli.printable import printable_line
@@ -18,6 +19,8 @@ Piece = tuple[str, str]
 """Text and the name of its style: a state, `dim`, `name`, `track`, a severity, or empty."""
 
 BAR = 5
+SHORT_TIME = 5
+"""Cells of the remaining time."""
 SHORTEST_NAME = 13
 USUAL_NAME = 18
 """With less room for the name, the best accuracy is left out."""
@@ -100,14 +103,16 @@ def bar(fraction: float, width: int = BAR) -> tuple[str, str]:
 
 
 def short_time(seconds: float | None) -> str:
-    """Return a time in five characters at the most."""
+    """Return a time in SHORT_TIME characters, or hardly more."""
     if seconds is None:
         return ""
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    if hours >= 24:
-        return f"{hours // 24}d{hours % 24}h"
-    return f"{hours}h{minute:02}" if hours else f"{minute}:{second:02}"
+    found = amounts.split(seconds)
+    if found is None:
+        return amounts.UNKNOWN
+    if found.days:
+        hours = f"{found.days}d{found.hours}h"
+        return hours if len(hours) <= SHORT_TIME else f"{found.days}d"
+    return f"{found.hours}h{found.minutes:02}" if found.hours else f"{found.minutes}:{found.seconds:02}"
 
 
 def _name(row: Row) -> str:
@@ -136,11 +141,11 @@ def _run_cell(row: Row, column: Column) -> list[Piece]:
         accuracy = headline_accuracy(run.state.last if column is LAST else run.state.best)
         return [_accuracy(accuracy, "" if column is LAST else "dim")]
     if column is EPOCH:
-        return [(f"{run.state.epochs_done}/{words.total_epochs(run) or '?'}", "dim")]
+        return [(f"{run.state.epochs_done}/{run.total_epochs or '?'}", "dim")]
     if column is DEVICE:
         return [(run.device or "", "dim")]
     if column is CREATED:
-        return [(words.clock(one.created) if one.created else "", "dim")]
+        return [(amounts.date(one.created) if one.created else "", "dim")]
     return _badges(row, column.width)
 
 
@@ -177,14 +182,14 @@ def _progress(run: Run, place: int | None) -> list[Piece]:
     if run.problem is not None:
         return [("damaged", "failed")]
     if run.status == "running":
-        done, left = bar(words.progress(run) or 0.0)
+        done, left = bar(run.progress or 0.0)
         return [(done, "running"), (left, "track"), (f" {short_time(words.remaining(run)):>5}", "")]
     if run.status == "failed" and (cause := words.cause(run)):
         return [(shortened(cause, PROGRESS.width), "failed")]
     if run.status == "queued":
         return [(f"queued {place}" if place else "queued", "queued")]
     if run.status == "stopped":
-        return [(f"at {run.state.epochs_done}/{words.total_epochs(run) or '?'}", "stopped")]
+        return [(f"at {run.state.epochs_done}/{run.total_epochs or '?'}", "stopped")]
     return [(run.status, "dim" if run.status == "finished" else run.status)]
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from domcli.charts import Key, Mark, Target
+from domcli.charts import FARTHEST, Key, Mark, Target
 from domcli.dashboard.columns import Table, Tables, XAxis
 from domcli.dashboard.shown import Shown
 from domcli.overfitting import Kind as FindingKind
@@ -81,18 +81,14 @@ def _schedule(run: Run, tables: Tables, *, drops: bool) -> list[tuple[float, str
 
 def end_of_warmup(run: Run) -> float | None:
     """Return the epoch with which the warm-up ends, K E (paper, Algorithm 1), or None without DOM."""
-    dom, epochs = section(run, "dom"), planned_epochs(run)
-    warmup = dom.get("warmup")
-    if dom.get("operate", "none") == "none" or epochs is None or not isinstance(warmup, int | float):
-        return None
-    return warmup * epochs
+    dom, epochs = section(run, "dom"), run.total_epochs
+    warmup = number(dom.get("warmup"))
+    return None if dom.get("operate", "none") == "none" or epochs is None or warmup is None else warmup * epochs
 
 
-def planned_epochs(run: Run) -> int | None:
-    """Return how many epochs the run is to have, None if nothing says so."""
-    started = run.state.started
-    epochs = started.epochs if started is not None else section(run, "train").get("epochs")
-    return epochs if isinstance(epochs, int) else None
+def number(value: object) -> float | None:
+    """Return a setting as a number, None for what is none, or is one that no chart can hold."""
+    return float(value) if isinstance(value, int | float) and abs(value) <= FARTHEST else None
 
 
 def section(run: Run, name: str) -> dict[str, Any]:
@@ -127,11 +123,11 @@ def rate_drops(run: Run, table: Table) -> list[Drop]:
 
 
 def _drops(run: Run, table: Table) -> Iterator[Drop]:
-    peak, epochs = section(run, "train").get("max_lr"), planned_epochs(run)
+    peak, epochs = number(section(run, "train").get("max_lr")), run.total_epochs
     planned = [] if epochs is None else [(epochs * share, divisor) for share, divisor in DROPS]
     rates, ends = table.column("lr"), table.column("epoch")
-    if isinstance(peak, int | float) and rates.size and rates[0] < DROP * peak:  # within the first epoch
-        rates, ends = np.append(float(peak), rates), np.append(0.0, ends)
+    if peak is not None and rates.size and rates[0] < DROP * peak:  # within the first epoch
+        rates, ends = np.append(peak, rates), np.append(0.0, ends)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         before, after = rates[:-1], rates[1:]
         steps = np.flatnonzero((after > 0) & (after < DROP * before) & np.isfinite(before / after))

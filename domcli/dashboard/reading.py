@@ -104,8 +104,10 @@ def notes(chart: Chart, kind: Kind, runs: Sequence[Shown], tables: Tables, view:
 def shares(chart: Chart, x: float | None) -> tuple[str, ...]:
     """Return the parts of a stack in percent at `x` (None: the last); empty where nothing is known."""
     stack = chart.stack
-    index = None if stack is None else stack.x.size - 1 if x is None else _nearest(stack.x, x)
-    if stack is None or index is None or not np.isfinite(stack.shares[index]).all():
+    if stack is None or not stack.x.size:
+        return ()
+    index = stack.x.size - 1 if x is None else _nearest(stack.x, x)
+    if index is None or not np.isfinite(stack.shares[index]).all():
         return ()
     return tuple(f"{100 * share:.1f}" for share in stack.shares[index])
 

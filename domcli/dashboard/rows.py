@@ -119,7 +119,7 @@ VALUES: dict[SortKey, Callable[[Listed], Any]] = {
     "state": lambda one: (words.ATTENTION.index(one.run.status), one.place or 0),
     "newest": lambda one: -one.created,
     "run": lambda one: natural(one.name),
-    "progress": lambda one: _negative(words.progress(one.run)),
+    "progress": lambda one: _negative(one.run.progress),
     "last": lambda one: _negative(headline_accuracy(one.run.state.last)),
     "best": lambda one: _negative(headline_accuracy(one.run.state.best)),
     "watch": _attention,

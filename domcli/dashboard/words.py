@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import signal
-import time
 from collections.abc import Sequence
 
+from domcli import amounts
 from domcli.dashboard.model import Listed
 from domcli.events import Failed, Stopped
 from domcli.runs import Run
-from domcli.runstate import Status, epoch_fraction
+from domcli.runstate import Status
 
 MISSING = "–"
 
@@ -54,11 +54,13 @@ def duration(seconds: float | None) -> str:
     """Return a time as M:SS, H:MM:SS, or days and hours."""
     if seconds is None:
         return MISSING
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    if hours >= 24:
-        return f"{hours // 24} d {hours % 24} h"
-    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+    found = amounts.split(seconds)
+    if found is None:
+        return amounts.UNKNOWN
+    if found.days:
+        return f"{found.days} d {found.hours} h"
+    text = f"{found.minutes:02}:{found.seconds:02}"
+    return f"{found.hours}:{text}" if found.hours else text.removeprefix("0")
 
 
 def size(count: float) -> str:
@@ -68,24 +70,6 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}"
         count /= 1000
     return f"{count:.1f} GB"
-
-
-def clock(moment: float) -> str:
-    """Return date and time of seconds since 1970."""
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
-
-
-def total_epochs(run: Run) -> int | None:
-    """Return how many epochs the run is to have, None if nothing says so."""
-    train = run.settings.get("train")
-    wanted = run.state.started.epochs if run.state.started else train.get("epochs") if isinstance(train, dict) else None
-    return wanted if isinstance(wanted, int) else None
-
-
-def progress(run: Run) -> float | None:
-    """Return how much of the run is done, from 0 to 1; None if nothing says how many epochs it is to have."""
-    total = total_epochs(run)
-    return min(1.0, (run.state.epochs_done + epoch_fraction(run.state)) / total) if total else None
 
 
 def remaining(run: Run) -> float | None:
@@ -124,14 +108,9 @@ def cause(run: Run) -> str:
     return CAUSES[closing.cause] if run.status == "failed" and isinstance(closing, Failed) else ""
 
 
-def share(part: float, whole: float) -> str:
-    """Return a part in whole percent, which are 100 only for all of it."""
-    return f"{min(100, int(100 * part / whole)) if part < whole else 100} %"
-
-
 def sentence(one: Listed) -> str:
     """Return what a run is doing."""
-    run, total = one.run, total_epochs(one.run)
+    run, total = one.run, one.run.total_epochs
     done = run.state.epochs_done
     if run.status == "queued":
         place = f"place {one.place} in the queue" if one.place else "in the queue"
@@ -144,7 +123,7 @@ def sentence(one: Listed) -> str:
         progress = run.state.progress
         if progress is None or progress.epoch <= done:
             return f"epoch {done + 1} of {total or '?'}"
-        share = f"{100 * progress.step // max(1, progress.steps)} %"
+        share = amounts.share(progress.step, progress.steps)
         return f"epoch {progress.epoch} of {total or '?'}, {PHASES[progress.phase]} {share}"
     if run.status == "finished":
         return f"finished after {done} epochs"
