@@ -65,4 +65,4 @@ def share(part: float, whole: float) -> str:
         return UNKNOWN
     if 0 < fraction < 0.005:
         return "<1 %"
-    return ">99 %" if 0.995 <= fraction < 1 else f"{100 * fraction:.0f} %"
+    return ">99 %" if 0.995 <= fraction < 1 else f"{100 * fraction + 0.0:.0f} %"

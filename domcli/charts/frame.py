@@ -17,6 +17,8 @@ FILLS = "█▓▒░▚╱╳·"
 FILLS_ASCII = "#%+=*-:."
 MARKERS_ASCII = "*o+x@%&$"
 """How the lines of a chart look in ASCII, in the order of the series."""
+SHORTEST_NAME = 6
+"""To so many characters are the names of a legend cut so that all are there."""
 GUTTER = 4
 """The least width of the y axis' labels, so that the plot stays in place when 9 becomes 10."""
 
@@ -91,7 +93,13 @@ def _draw_header(canvas: Canvas, chart: Chart) -> None:
 
 
 def draw_legend(canvas: Canvas, row: int, column: int, found: list[Entry]) -> None:
-    """Draw as many entries as fit from a column on; `+2` says that two more did not."""
+    """Draw as many entries as fit from a column on, with shorter names if all fit then; `+2`: two more did not."""
+    room = canvas.width - column - sum(len(entry.sample) + 1 for entry in found) - 2 * (len(found) - 1)
+    longest = max((len(entry.name) for entry in found), default=0)
+    least = range(min(longest, max(12, canvas.width // 3)), SHORTEST_NAME - 1, -1)
+    cut = next((cut for cut in least if sum(min(cut, len(entry.name)) for entry in found) <= room), 0)
+    if cut:
+        found = [entry._replace(name=shortened(entry.name, cut, canvas.ascii)) for entry in found]
     for number, entry in enumerate(found):
         left = len(found) - number
         more = len(f"  +{left - 1}") if left > 1 else 0

@@ -32,6 +32,7 @@ def notes(groups: Sequence[Group], at_epoch: int | None, *, unread: int, tested:
     """
     yield _best_rule(groups, at_epoch)
     yield from _evaluations(groups)
+    yield from _patterns(groups)
     out = unread + sum(len(group.left_out) for group in groups)
     if out:
         yield f"{out} {'run does' if out == 1 else 'runs do'} not count; each is listed with the reason."
@@ -71,6 +72,16 @@ def _evaluations(groups: Sequence[Group]) -> Iterator[str]:
                 found.setdefault(what, []).append(f"{100 * one.accuracy:.2f} % accuracy in {record.name}")
         for what, accuracies in found.items():
             yield f"{group.name}: {what}, neither best nor last, is in no table: {', '.join(accuracies)}."
+
+
+def _patterns(groups: Sequence[Group]) -> Iterator[str]:
+    """Say what the columns of memorized patterns count."""
+    ends = (record.last for group in groups for record in group.records)
+    if any(end is not None and end.memorization is not None for end in ends):
+        yield (
+            "high-confidence: training patterns with a natural loss under dom.threshold in the last epoch; original: "
+            "those of them that were so at the end of the warm-up; transformed: those that became so later."
+        )
 
 
 def _missing(group: Group) -> Iterator[str]:

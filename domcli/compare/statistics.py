@@ -20,6 +20,9 @@ MOST_SEEDS = 1_000_000
 ROUNDING = 1e-12
 """Relative size of deviations that are taken for the rounding of equal numbers."""
 
+FARTHEST = 1e150
+"""Standard errors from which on nothing changes."""
+
 LARGE = 1e100
 """Values from here on are divided before they are squared and added."""
 
@@ -147,8 +150,10 @@ def _judge(method: str, n: tuple[int, int], value: float, spread: Callable[[int]
     if spread is None:
         return Difference(method, n, value, None, None, None)
     now = spread(0)
+    if not (0 < now.error < math.inf and math.isfinite(now.freedom)):  # too large or too small to be told
+        return Difference(method, n, value, None, None, None)
     margin = now.error * student_quantile((1 - CONFIDENCE) / 2, now.freedom)
-    p = 2 * student_tail(abs(value) / now.error, now.freedom)
+    p = 2 * student_tail(_ratio(value, now.error), now.freedom)
     return Difference(method, n, value, (value - margin, value + margin), p, _more_seeds(value, spread))
 
 
@@ -158,10 +163,15 @@ def _more_seeds(value: float, spread: Callable[[int], Spread]) -> int | None:
     more = bisect_left(range(MOST_SEEDS + 1), True, key=lambda more: size >= NORMAL_QUANTILE * spread(more).error)
     while more <= MOST_SEEDS:
         found = spread(more)
-        if student_tail(size / found.error, found.freedom) <= (1 - CONFIDENCE) / 2:
+        if student_tail(_ratio(size, found.error), found.freedom) <= (1 - CONFIDENCE) / 2:
             return more
         more += 1
     return None
+
+
+def _ratio(value: float, error: float) -> float:
+    """Return a difference in standard errors, none so large that its square would be infinite."""
+    return min(abs(value) / error, FARTHEST) if error else FARTHEST
 
 
 def _paired_spread(std: float, n: int, more: int) -> Spread:
@@ -172,6 +182,8 @@ def _welch_spread(std_a: float, n_a: int, std_b: float, n_b: int, more: int) -> 
     """Return the standard error with the degrees of freedom after Welch and Satterthwaite."""
     n_a, n_b = n_a + more, n_b + more
     error = math.hypot(std_a / math.sqrt(n_a), std_b / math.sqrt(n_b))
+    if not error:
+        return Spread(0.0, n_a + n_b - 2.0)
     # Shares instead of fourth powers, which would vanish for tiny deviations.
     share_a, share_b = (std_a / error) ** 2 / n_a, (std_b / error) ** 2 / n_b
     return Spread(error, 1 / (share_a**2 / (n_a - 1) + share_b**2 / (n_b - 1)))

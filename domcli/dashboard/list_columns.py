@@ -66,7 +66,7 @@ def plan(width: int, rows: Sequence[Row]) -> list[Column]:
         if room < needed + column.width + 1:
             break
         room -= column.width + 1
-        fixed.insert({"best": 2, "epoch": 1}.get(column.name, len(fixed)), column)
+        fixed.insert({"best": 1, "epoch": 1}.get(column.name, len(fixed)), column)
     return [Column("run", "run", max(1, room), "run"), *fixed]
 
 
@@ -161,13 +161,16 @@ def _heading_cell(row: Row, column: Column) -> list[Piece]:
 
 
 def _heading(row: Row, name: int, width: int) -> list[Piece]:
-    """Return what stands in the columns of the name and the progress: a long title goes on into the second."""
+    """Return what stands in the columns of the name and the progress: a long title goes on into the second.
+
+    It begins with two cells in front of the first column.
+    """
     counts = [(f"{words.SIGNS[state]}{number} ", state) for state, number in words.counts(row.runs)[:4]]
     needed = sum(len(text) for text, _ in counts)
     counted = sum(one.counts for one in row.runs)
     count = f" n={counted}" if counted == len(row.runs) else f" n={counted} of {len(row.runs)}"
-    title = shortened(row.runs[0].title, width - needed - len(count) - 3)
-    blank = max(1, name + 1 - 2 - cell_len(title) - len(count))
+    title = shortened(row.runs[0].title, width - needed - len(count) - 1)
+    blank = max(1, name + 1 - cell_len(title) - len(count))
     return [("▸ " if row.folded else "▾ ", "dim"), (title, "name"), (count, "dim"), (" " * blank, ""), *counts]
 
 

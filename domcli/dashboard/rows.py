@@ -12,7 +12,7 @@ from domcli.dashboard import words
 from domcli.dashboard.model import Listed
 from domcli.runstate import headline_accuracy
 
-SortKey = Literal["state", "newest", "run", "progress", "last", "best", "watch"]
+SortKey = Literal["state", "newest", "run", "progress", "best", "last", "watch"]
 SORT_KEYS: tuple[SortKey, ...] = get_args(SortKey)
 
 SEVERITY = {"critical": 0, "warning": 1, "notice": 2}

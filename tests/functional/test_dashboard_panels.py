@@ -91,7 +91,7 @@ def test_the_gap_to_the_best_epoch_keeps_its_decimal(width: int) -> None:
     async def act(driver: Driver) -> None:
         numbers = driver.main.query_one(Numbers)
         await driver.until(lambda: numbers.numbers)
-        assert [value for value, _ in numbers.numbers] == ["10.5", "32.0", "21.5"]
+        assert [value for value, _ in numbers.numbers] == ["32.0", "10.5", "21.5"]
         shown = [line[numbers.region.x : numbers.region.right] for line in driver.lines()]
         assert shown[numbers.region.y + 1].rstrip().endswith(large("21.5", Style())[1].rstrip())
         assert "PGD-20 last" in shown[numbers.region.y + 3]  # not now: nothing is at work

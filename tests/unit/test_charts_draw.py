@@ -322,3 +322,11 @@ def test_the_cursor_is_seen_in_a_stack_and_its_epoch_covers_no_tick_in_part() ->
     column = shown[1].index("│", 5)
     assert all(line[column] == "│" for line in shown[1:-2])
     assert shown[-1].split() == ["20", "40", "60", "80", "100", "120", "140", "155", "180", "200"]
+
+
+def test_names_of_a_legend_are_cut_before_entries_are_left_out() -> None:
+    series = tuple(Series(f"a-setting-with-a-name-{n}", np.arange(3.0), np.arange(3.0), n) for n in range(7))
+    (row,) = draw(Chart(series), 100, 9).text.splitlines()[:1]
+    assert row.count("━━") == 7
+    assert "+" not in row
+    assert "+" in draw(Chart(series), 50, 9).text.splitlines()[0]

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from domcli.dashboard import list_columns, words
+from domcli import amounts
+from domcli.dashboard import list_columns
 from domcli.dashboard.list_columns import cells, plan, shortened
 from domcli.dashboard.model import Listed
 from domcli.dashboard.rows import SORT_KEYS, Row, View, arrange, fits
@@ -214,10 +215,31 @@ def test_the_sorted_title_is_whole_with_its_arrow_in_front() -> None:
 
 
 def test_only_all_of_it_is_100_percent() -> None:
-    assert [words.share(part, 1000) for part in (0, 997, 999.9, 1000)] == ["0 %", "99 %", "99 %", "100 %"]
+    shares = [amounts.share(part, 1000) for part in (0, 4, 59, 994, 997, 999.9, 1000, -1, 1001)]
+    assert shares == ["0 %", "<1 %", "6 %", "99 %", ">99 %", ">99 %", "100 %", "?", "?"]
 
 
 def test_titles_of_groups_are_searched_where_they_are_shown() -> None:
     one = listed("one", title="pgd-dom-re (quick), epsilon 4")
     assert fits(one, "epsilon (quick)", grouped=True)
     assert not fits(one, "epsilon")
+
+
+@pytest.mark.parametrize("title", ["short", "a title that is so long that it goes on into the next column, and on"])
+def test_the_numbers_of_a_heading_stand_under_those_of_its_runs(title: str) -> None:
+    ends = (epoch(1, 0.25, best=True), epoch(2, 0.125))
+    runs = [listed(f"pgd-dom-re-seed{n}", seed=n, epochs=ends, title=title, stem="pgd-dom-re") for n in (0, 1)]
+    rows = arrange(runs, View(grouped=True))
+    columns = plan(70, rows)
+    heading, *seeds = ("".join(text for text, _ in run_lines.line(row, columns, {})) for row in rows)
+    for number in ("25.0", "12.5"):
+        assert {line.index(number) for line in seeds} == {heading.index(number)}
+
+
+def test_a_run_is_not_called_by_its_seed_twice() -> None:
+    named = listed("mine-base-seed3", seed=3, stem="mine-base", title="mine-base")
+    (_, row) = arrange([named], View(grouped=True))
+    assert cells(row, plan(70, [row]))[0][0][0].strip() == "seed 3"
+    other = listed("mine-base-seed3", seed=3, stem="pgd-dom-re")
+    (_, row) = arrange([other], View(grouped=True))
+    assert cells(row, plan(70, [row]))[0][0][0].strip() == "mine-base-seed3"

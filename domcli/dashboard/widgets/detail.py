@@ -151,7 +151,7 @@ class DetailPanel(Vertical):
         at = f"best @ {run.state.best.epoch}" if run.state.best else "best"
         when = "now" if run.status == "running" else "last"
         gap = "" if last is None or best is None else f"{round(100 * (best - last), 1) + 0.0:.1f}"
-        self.query_one(Numbers).show((_percent(last), f"{name} {when}"), (_percent(best), at), (gap, "best − last"))
+        self.query_one(Numbers).show((_percent(best), at), (_percent(last), f"{name} {when}"), (gap, "best − last"))
         return True
 
 

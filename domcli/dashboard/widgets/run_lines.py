@@ -17,7 +17,7 @@ FRONT = 4
 def line(row: Row, columns: Sequence[Column], marks: Mapping[str, int]) -> list[Piece]:
     """Return the line of a row; `marks` are the colours of the marked runs by name."""
     found, end = _front(row, marks), FRONT
-    position = FRONT
+    position = sum(cell_len(text) for text, _ in found)  # the name of a heading begins earlier
     for column, cell in zip(columns, list_columns.cells(row, columns), strict=True):
         used = sum(cell_len(text) for text, _ in cell)
         before = max(0, end + column.width - used - position) if column.right else 0
