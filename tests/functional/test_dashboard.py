@@ -46,7 +46,7 @@ def test_all_runs_are_listed_with_counts_and_accuracies() -> None:
             assert words in text
         await driver.press("end")
         await driver.until(lambda: "PGD" in driver.detail())
-        assert "31.0 32.0" in driver.line("pgd-seed0")  # epoch 4, and the best, epoch 2
+        assert "32.0 31.0" in driver.line("pgd-seed0")  # epoch 4, and the best, epoch 2
 
     drive(act)
 

@@ -12,8 +12,9 @@ from types import UnionType
 from typing import Any
 
 import msgspec
+import pytest
 import tomli_w
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from samples import epoch_end, started, values
 
@@ -24,6 +25,7 @@ from domcli.cli.compare_plot import terminal_chart
 from domcli.cli.comparison_text import plain
 from domcli.compare import FORMATS, compare, export
 from domcli.compare.paper import against_paper
+from domcli.compare.statistics import paired, summarise, welch
 from domcli.dashboard import facts, list_columns, selection
 from domcli.dashboard.columns import XAxis
 from domcli.dashboard.curves import KINDS, View
@@ -183,3 +185,16 @@ def test_any_number_can_be_read(
         put_side_by_side(folder, at_epoch)
         tell(folder)
         look(folder, view)
+
+
+HUGE = st.sampled_from([0.0, 50.0, 1e160, -1e160, 1e300, 1.7e308, -1.7e308, 1e-300, 5e-324])
+SEEDS = st.tuples(HUGE, HUGE, HUGE)
+
+
+@given(SEEDS, SEEDS)
+@example((1.7e308, -1.7e308, 0.0), (50.0, -1e160, 0.0))
+@settings(deadline=None)
+def test_statistics_of_any_numbers_end(one: tuple[float, ...], other: tuple[float, ...]) -> None:
+    for found in (paired(one, other), welch(summarise(one), summarise(other))):
+        assert found.p is None or 0 <= found.p <= 1
+    assert summarise((1e200, 3e200)).std == pytest.approx(2**0.5 * 1e200)
