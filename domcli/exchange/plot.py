@@ -192,7 +192,9 @@ def epoch_axis(ax: Axes, last: float) -> None:
 
 def legend_above(drawing: Figure, samples: Mapping[str, Artist], ncols: int) -> None:
     """Put a legend above the panels: name -> what it looks like."""
-    drawing.legend(list(samples.values()), [printable_line(name) for name in samples], loc="outside upper center", ncols=ncols)
+    drawing.legend(
+        list(samples.values()), [printable_line(name) for name in samples], loc="outside upper center", ncols=ncols
+    )
 
 
 def line(colour: str, style: Any = "-") -> Line2D:
