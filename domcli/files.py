@@ -66,11 +66,18 @@ def open_bytes(path: Path, *, through_links: bool = True) -> IO[bytes]:
 def read_bytes(path: Path, most: int = SMALL) -> bytes:
     """Return what is in a regular file. Raises OSError for any other kind of file and for more than `most` bytes."""
     with open_bytes(path) as file:
-        # No more memory is asked for than the file has bytes; what tells no size, or grows, is read piece by piece.
-        size = min(os.fstat(file.fileno()).st_size, most)
-        content = file.read(size + 1)
-        while size < len(content) <= most and (more := file.read(min(SMALL, most + 1 - len(content)))):
-            content += more
+        return read_rest(file, path, most)
+
+
+def read_rest(file: IO[bytes], path: Path, most: int = SMALL) -> bytes:
+    """Return what is in an open file from its position on. Raises OSError for more than `most` bytes.
+
+    No more memory is asked for than the file has bytes; what tells no size, or grows, is read piece by piece.
+    """
+    size = min(max(0, os.fstat(file.fileno()).st_size - file.tell()), most)
+    content = file.read(size + 1)
+    while size < len(content) <= most and (more := file.read(min(SMALL, most + 1 - len(content)))):
+        content += more
     if len(content) > most:
         raise OSError(errno.EFBIG, f"Has more than {most >> 20} MB", str(path))
     return content
@@ -86,7 +93,7 @@ def read_tail(path: Path, most: int) -> tuple[bytes, bool]:
     with open_bytes(path) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - most))
-        return file.read(most), size > most
+        return file.read(min(size, most)), size > most
 
 
 def is_regular(path: Path) -> bool:

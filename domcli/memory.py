@@ -8,7 +8,8 @@ from typing import Literal
 Memory = Literal["GPU", "machine"]
 
 MACHINE = re.compile(
-    r"can(?:'t|not) allocate memory"  # torch's allocator for CPUs, and the system's ENOMEM
+    r"can(?:'t|not) allocate memory(?! in static TLS)"  # torch's allocator for CPUs, and the system's ENOMEM
+    r"|failed to map segment from shared object(?!: Operation)"  # a library that does not fit; the rest is `noexec`
     r"|std::bad_alloc"
     r"|HOST_ALLOCATION_FAILED"  # cuDNN 9
     r"|(?<!outof)memoryerror",  # Python's own says no more than its name

@@ -212,7 +212,7 @@ class RunDirectory:
         with files.open_bytes(path, through_links=False) as file:
             if os.fstat(file.fileno()).st_uid != owner:
                 raise PermissionError(f"{path} does not belong to the owner of the run")
-            return file.read(files.SMALL), owner
+            return files.read_rest(file, path), owner
 
     def waiting_ticket(self) -> Ticket | None:
         """Return the ticket if no trainer has been launched for it yet."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from pathlib import Path
@@ -173,10 +172,7 @@ class EventReader:
         try:
             with files.open_bytes(self._path) as file:
                 file.seek(self._offset)
-                content = file.read(files.LARGE + 1)
-            if len(content) > files.LARGE:
-                raise OSError(errno.EFBIG, f"Has more than {files.LARGE >> 20} MB")
-            return content
+                return files.read_rest(file, self._path, files.LARGE)
         except FileNotFoundError:
             return b""
         except OSError as error:

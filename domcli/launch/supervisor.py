@@ -107,7 +107,7 @@ class Supervisor:
         """Launch what finds a free slot, strictly in order: who waits for a device keeps later ones away from it."""
         claimed: set[Device] = set()
         for run, ticket in waiting:
-            if ticket.not_before > time.time():
+            if 0 < ticket.not_before - time.time() <= LONGEST_RETRY_SECONDS:  # longer: the clock was set back
                 continue
             present = _present(ticket.devices)
             if not present:

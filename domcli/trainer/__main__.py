@@ -28,7 +28,7 @@ from domcli.events import AnyEvent, Failed, Started, Stopped
 from domcli.printable import log_to_stderr
 from domcli.process import identify
 from domcli.rundir import RunDirectory
-from domcli.stream import EventWriter
+from domcli.stream import EventWriter, next_seq
 from domcli.trainer import anew, torch_environment
 from domcli.trainer.again import told_again
 from domcli.trainer.anew import BrokenRecording, start_anew
@@ -151,7 +151,7 @@ def _sole_trainer(run: RunDirectory, given: int | None, ticket: str) -> Iterator
             raise ProcessError(f"another trainer is at work on {run.path}") from None
         known, own = run.read_process(), identify()
         if own is not None and (known is None or known.pid != own.pid):
-            run.write_process(msgspec.structs.replace(own, ticket=ticket))
+            run.write_process(msgspec.structs.replace(own, ticket=ticket, first_event=next_seq(run.events)))
         yield
     finally:
         os.close(lock)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import resource
 
 from domcli.errors import DomcliError, NonFiniteLossError, StorageError
 from domcli.events import Failed
-from domcli.memory import lacking_memory
+from domcli.memory import Memory, lacking_memory
 
 STORAGE = {
     errno.ENOSPC: "the disk is full; make room, then resume",
@@ -34,9 +35,16 @@ def explain(error: BaseException, *, training: bool) -> Failed:
 def _explain_torch(error: BaseException) -> Failed:
     memory = lacking_memory(error)
     if memory is not None:
-        return Failed(cause="out-of-memory", reason=f"the {memory} ran out of memory; {LESS_MEMORY}")
+        return Failed(cause="out-of-memory", reason=f"the {memory} ran out of memory{_limit(memory)}; {LESS_MEMORY}")
     message = str(error).strip()
     text = message.split("\n")[0]
     if "CUDA error" in message or "CUDA driver error" in message:
         return Failed(cause="device", reason=f"the GPU failed ({text}); check it with nvidia-smi, then resume")
     return Failed(cause="error", reason=f"{type(error).__name__}: {text} (unexpected; the traceback is in trainer.log)")
+
+
+def _limit(memory: Memory) -> str:
+    """Return how much memory this process may use, where somebody has set a limit."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    given = memory == "machine" and limit != resource.RLIM_INFINITY
+    return f" (a limit of {limit / 1e9:.1f} GB is set for the process: see ulimit -v)" if given else ""

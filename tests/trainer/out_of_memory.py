@@ -100,10 +100,13 @@ MACHINE: list[Exception] = [
     ),
     RuntimeError("std::bad_alloc"),
     RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED"),
+    ImportError("libtorch_cpu.so: failed to map segment from shared object"),
     RuntimeError("unable to mmap 4096 bytes from file </weights>: Cannot allocate memory (12)"),
     ENOMEM,
 ]
 OTHER: list[Exception] = [
+    ImportError("libtorch_cpu.so: failed to map segment from shared object: Operation not permitted"),
+    ImportError("libgomp.so.1: cannot allocate memory in static TLS block"),
     RuntimeError("CUDA error: an illegal memory access was encountered"),
     RuntimeError("CUDA error: too many resources requested for launch"),
     RuntimeError("out of resource: shared memory, Required: 147456, Hardware limit: 101376."),

@@ -136,6 +136,23 @@ def test_files_that_cannot_be_written_end_the_run_with_that_reason(tmp_path: Pat
     assert isinstance(tiny.finish(run)[-1], Finished)
 
 
+def test_a_limit_on_memory_ends_the_run_as_memory_that_ran_out(tmp_path: Path) -> None:
+    run = tiny.make_run(tmp_path, "natural-dom-re")
+    limit = 400 << 20  # bytes: Python fits, PyTorch does not
+    with run.log.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "domcli.trainer", str(run.path), "--device", "cpu"],
+            stdout=log,
+            stderr=log,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        )
+    assert process.wait(timeout=120) == 2
+    closing = tiny.events(run)[-1]
+    assert isinstance(closing, Failed)
+    assert (closing.cause, "a limit of 0.4 GB is set for the process" in closing.reason) == ("out-of-memory", True)
+    assert isinstance(tiny.finish(run)[-1], Finished)
+
+
 def test_a_disk_that_fills_up_while_events_are_written(undisturbed: RunDirectory, tmp_path: Path) -> None:
     run, flag = tiny.make_run(tmp_path, "pgd-dom-augmix", *SLOW), tmp_path / "full"
     script = Path(__file__).with_name("trainer_on_full_disk.py")

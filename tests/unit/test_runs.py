@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,22 @@ def test_the_process_is_asked_before_the_stream_is_read(run: RunDirectory, monke
 
     monkeypatch.setattr(runs, "liveness", ends_now)
     assert read_run(run).status == "finished"
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_is_put_right_meanwhile_changes_nothing(run: RunDirectory, hours: int) -> None:
+    """What belongs to the trainer launched last is told by the number of an event, not by its time."""
+    identity = identify()
+    assert identity is not None
+    then = time.time()
+    identity = msgspec.structs.replace(identity, launched=then, first_event=0)
+    run.write_process(identity)
+    append(run, msgspec.structs.replace(started(), time=then + hours * 3600, seq=0))
+    assert (read_run(run).status, read_run(run).started is not None) == ("running", True)
+    append(run, Finished(seconds=1.0, time=then + hours * 3600, seq=1))
+    assert read_run(run).status == "finished"
+    run.write_process(msgspec.structs.replace(identity, launched=then - 7200, first_event=2))
+    assert (read_run(run).status, read_run(run).started) == ("starting", None)
 
 
 def test_a_damaged_line_is_a_problem_and_costs_nothing_else(run: RunDirectory) -> None:
