@@ -171,7 +171,7 @@ def test_a_missing_file_is_named() -> None:
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=rf"^cannot read {tmp_path}: Is a directory$"):
+    with pytest.raises(SettingsError, match=rf"^cannot read {tmp_path}: Is a folder, not a regular file$"):
         presets.load(str(tmp_path))
 
 
