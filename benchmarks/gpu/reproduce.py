@@ -25,8 +25,8 @@ from reproduce_plan import ROWS, START_SECONDS, Wanted
 from reproduce_session import CHECKOUT, CLOSING_SECONDS, INTERRUPTED, MISSING, Frame, Session
 
 from domcli import launch, presets
-from domcli.cli.plan import parse_seeds
 from domcli.errors import DeviceError, DomcliError, SettingsError, StorageError
+from domcli.launch.planning import parse_seeds
 
 LEAST_BUDGET = CLOSING_SECONDS + START_SECONDS
 """Seconds; with no more than these nothing is ever trained."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from domcli.cli import figures, output
 
 if TYPE_CHECKING:
-    from domcli.cli.plan import Planned
+    from domcli.launch.planning import Planned
     from domcli.ticket import Ticket
 
 
@@ -71,16 +71,14 @@ def _at_a_time(tickets: list[Ticket]) -> str:
 
 def _names(planned: list[Planned], runs_dir: Path) -> list[str]:
     """Return the names that the runs would get now, numbered where they are taken."""
-    from domcli.launch import default_name
     from domcli.rundir import unused_name
 
     names: list[str] = []
     for one in planned:
-        wanted = one.name or default_name(one.preset, one.settings.train.seed, one.settings.data.dataset == "digits")
-        name, number = unused_name(runs_dir, wanted), 1
+        name, number = unused_name(runs_dir, one.wanted_name), 1
         while name in names:
             number += 1
-            name = unused_name(runs_dir, f"{wanted}-{number}")
+            name = unused_name(runs_dir, f"{one.wanted_name}-{number}")
         names.append(name)
     return names
 

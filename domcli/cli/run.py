@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from domcli.cli import launching, options, output
-from domcli.errors import DomcliError, ProcessError, SettingsError
+from domcli.errors import ProcessError, SettingsError
 
 if TYPE_CHECKING:
     from domcli.cli.follow import Outcome
-    from domcli.cli.plan import Planned
-    from domcli.rundir import RunDirectory
+    from domcli.launch.planning import Planned
     from domcli.ticket import Ticket
 
 
@@ -26,8 +25,12 @@ class Manner:
     """How the runs of one command are launched and shown."""
 
     runs_dir: Path
-    quick: bool
     as_json: bool
+
+    @property
+    def command_line(self) -> str:
+        """What was typed."""
+        return shlex.join(["domcli", *sys.argv[1:]])
 
 
 def run(
@@ -72,11 +75,11 @@ def run(
     checkpoint and stop; a second one kills. Ctrl-\\ or closing the terminal leaves them at work.
     """
     from domcli import launch
-    from domcli.cli.plan import all_presets, plan
+    from domcli.launch.planning import all_presets, plan
 
     if not presets and not all_paper:
         raise SettingsError("nothing to run: give a preset (`domcli presets` lists them), or --all-paper")
-    manner = Manner(options.resolve_runs_dir(runs_dir), quick, as_json)
+    manner = Manner(options.resolve_runs_dir(runs_dir), as_json)
     wanted = [*(presets or []), *(all_presets() if all_paper else [])]
     planned = plan(wanted, seeds, overrides or [], manner.runs_dir, name, quick=quick)
     tickets = launching.tickets([one.settings for one in planned], devices, jobs_per_gpu, max_retries)
@@ -96,10 +99,11 @@ def _run_all(planned: list[Planned], tickets: list[Ticket], manner: Manner) -> N
     """Queue the runs and follow them. Runs that their trainers refuse leave nothing behind but the reason."""
     from domcli import launch
     from domcli.cli.follow import Interrupts
+    from domcli.launch.planning import create
 
     made = launching.folders_to_make(manner.runs_dir)
     with Interrupts() as interrupts:
-        directories = _create(planned, tickets, manner)
+        directories = create(planned, tickets, manner.runs_dir, manner.command_line)
         launch.wake(manner.runs_dir)
         outcomes = launching.watch(directories, interrupts)
     # A retry may be refused, too: what has been trained before it stays.
@@ -118,47 +122,14 @@ def _run_all(planned: list[Planned], tickets: list[Ticket], manner: Manner) -> N
 def _start_detached(planned: list[Planned], tickets: list[Ticket], manner: Manner) -> None:
     from domcli import launch
     from domcli.cli.summary import as_json
+    from domcli.launch.planning import create
     from domcli.runs import read_run
 
-    directories = _create(planned, tickets, manner)
+    directories = create(planned, tickets, manner.runs_dir, manner.command_line)
     launch.wake(manner.runs_dir)
     launching.tell_detached(directories)
     if manner.as_json:
         output.json_data([as_json(read_run(directory)) for directory in directories])
-
-
-def _create(planned: list[Planned], tickets: list[Ticket], manner: Manner) -> list[RunDirectory]:
-    """Create the run directories, all of them in the queue, or none of those that have not begun."""
-    from domcli.launch import create_run
-
-    command_line = shlex.join(["domcli", *sys.argv[1:]])
-    created: list[RunDirectory] = []
-    try:
-        for one, ticket in zip(planned, tickets, strict=True):
-            created.append(
-                create_run(
-                    one.settings,
-                    one.preset,
-                    manner.runs_dir,
-                    one.name,
-                    command_line,
-                    quick=manner.quick,
-                    ticket=ticket,
-                )
-            )
-    except BaseException:
-        for directory in created:
-            _take_back(directory)
-        raise
-    return created
-
-
-def _take_back(directory: RunDirectory) -> None:
-    from domcli import launch, rundir
-
-    with contextlib.suppress(DomcliError, OSError):
-        if launch.cancel(directory):
-            rundir.discard(directory)
 
 
 def _discard(outcome: Outcome, *, several: bool) -> None:

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from domcli import launch, presets, rundir
 from domcli.errors import DomcliError, SettingsError
+from domcli.launch import planning
+from domcli.launch.planning import Planned
 from domcli.rundir import RunDirectory
-from domcli.settings import Settings
 from domcli.ticket import Ticket
-
-MOST_SEEDS = 1000
 
 
 @dataclass(frozen=True)
@@ -31,15 +30,15 @@ class Order:
     retries: str = ""
     """How often a run that failed is resumed by itself; empty: never."""
 
-    def settings(self) -> list[Settings]:
-        """Return the settings of each run. Raises SettingsError."""
-        each = [[f"train.seed={seed}"] for seed in parse_seeds(self.seeds)] or [[]]
-        return [presets.resolve(self.preset, [*self.overrides, *seed], self.quick) for seed in each]
+    def planned(self, runs_dir: Path) -> list[Planned]:
+        """Return each run as `domcli run` would plan it. Raises SettingsError or RunDirectoryError."""
+        seeds = self.seeds if self.seeds.strip() else None
+        return planning.plan([self.preset], seeds, self.overrides, runs_dir, self.name or None, quick=self.quick)
 
-    def tickets(self) -> list[Ticket]:
+    def tickets(self, planned: Sequence[Planned]) -> list[Ticket]:
         """Return a ticket for each run, in their order. Raises SettingsError or DeviceError."""
         wanted, jobs, retries = self.devices or "auto", parse_jobs(self.jobs), parse_retries(self.retries)
-        return launch.new_tickets(self.settings(), wanted, jobs, retries)
+        return launch.new_tickets([one.settings for one in planned], wanted, jobs, retries)
 
     def command(self, runs_dir: Path | None = None) -> str:
         """Return the command that starts the same runs."""
@@ -57,20 +56,8 @@ class Order:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Return the seeds of a list such as `0,1,2` or `0-4`, none for an empty text. Raises SettingsError."""
-    seeds: list[int] = []
-    try:
-        for part in text.split(",") if text.strip() else ():
-            first, dash, last = part.strip().partition("-")
-            seeds += range(int(first), min(int(last), int(first) + MOST_SEEDS) + 1) if dash else [int(first)]
-            if dash and int(last) < int(first):
-                raise ValueError
-    except ValueError:
-        raise SettingsError(f"seeds {text}: write whole numbers with commas between them, as in 0,1,2 or 0-4") from None
-    twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
-    if twice:
-        raise SettingsError(f"seeds {text}: {twice[0]} is there more than once; a seed gives the same run every time")
-    return seeds
+    """Return the seeds that were typed, none for an empty text. Raises SettingsError (see planning.parse_seeds)."""
+    return planning.parse_seeds(text, "seeds") if text.strip() else []
 
 
 def parse_jobs(text: str) -> int | None:
@@ -91,26 +78,9 @@ def _whole(what: str, text: str, least: int) -> int:
 
 def start(order: Order, runs_dir: Path) -> list[RunDirectory]:
     """Queue a run for each seed and return them; all of them or, on an error, none that has not begun."""
-    experiments = order.settings()
-    names = [_name(order, settings, several=len(experiments) > 1) for settings in experiments]
-    for name in names:
-        if name is not None:
-            rundir.require_unused(runs_dir, name)
-    launch.preflight(experiments, runs_dir)
-    tickets = order.tickets()
-    preset = Path(order.preset).stem if order.preset.endswith(".toml") else Path(order.preset).name
-    created: list[RunDirectory] = []
-    try:
-        for settings, name, ticket in zip(experiments, names, tickets, strict=True):
-            command = order.command()
-            created.append(
-                launch.create_run(settings, preset, runs_dir, name, command, quick=order.quick, ticket=ticket)
-            )
-    except BaseException:
-        for run in created:
-            if launch.cancel(run):
-                rundir.discard(run)
-        raise
+    planned = order.planned(runs_dir)
+    launch.preflight([one.settings for one in planned], runs_dir)
+    created = planning.create(planned, order.tickets(planned), runs_dir, order.command())
     launch.wake(runs_dir)
     return created
 
@@ -144,12 +114,6 @@ def delete(runs: Sequence[RunDirectory]) -> list[str]:
     """Remove runs with everything in them; return what stood in the way. A run at work is not removed."""
 
     return _each(runs, launch.delete)
-
-
-def _name(order: Order, settings: Settings, *, several: bool) -> str | None:
-    if not order.name:
-        return None
-    return f"{order.name}-seed{settings.train.seed}" if several else order.name
 
 
 def _each(runs: Sequence[RunDirectory], act: Callable[[RunDirectory], object]) -> list[str]:

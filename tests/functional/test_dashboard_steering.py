@@ -298,7 +298,7 @@ def test_all_that_is_wrong_with_a_new_run_is_told(cli: CommandLine) -> None:
             await driver.type(text)
         told = str(problem.content)
         assert len(told.split("\n")) == 3
-        for words in ("seeds x", "jobs per GPU 0", "retries often"):
+        for words in ("seeds 'x'", "jobs per GPU 0", "retries often"):
             assert words in told
             assert words in driver.text()
 

@@ -213,6 +213,21 @@ def test_a_dry_run_starts_nothing_and_estimates_from_what_was_timed(cli, tmp_pat
     assert cli(*arguments).stderr.startswith("this cannot be estimated: no run of these settings has been timed on")
 
 
+def test_a_dry_run_names_runs_as_the_run_does(cli, tmp_path):
+    def names(*arguments):
+        return [run["name"] for run in cli.json("run", *arguments, "--dry-run", "--json")["runs"]]
+
+    digits = ("pgd-dom-re", "--set", "data.dataset=digits", "--set", "train.epochs=2")
+    assert names(*digits) == ["pgd-dom-re-seed0"]
+    cifar = ("pgd-dom-re", "--quick", "--set", "data.dataset=cifar10", "--seeds", "3")
+    assert names(*cifar) == ["pgd-dom-re-quick-seed3"]
+    for arguments in (digits, cifar):
+        wanted = names(*arguments)
+        cli("run", *arguments, "--device", "cpu", scenario="finish")
+        assert (tmp_path / "runs" / wanted[0]).is_dir()
+        assert names(*arguments) == [f"{wanted[0]}-2"]
+
+
 def test_all_settings_of_the_paper_are_one_command(cli):
     found = cli.json("run", "--all-paper", "--seeds", "0,1,2", "--dry-run", "--json")["runs"]
     assert len({run["name"] for run in found}) == 54

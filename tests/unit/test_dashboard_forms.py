@@ -17,6 +17,7 @@ from domcli.dashboard.steering import Order, parse_seeds
 from domcli.dashboard.widgets.header import gpu_texts
 from domcli.devices import Gpu, GpuProcess
 from domcli.errors import SettingsError
+from domcli.launch.planning import plan
 from domcli.settings import Settings
 
 
@@ -28,11 +29,21 @@ def test_seeds_are_lists_and_ranges(text: str, seeds: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"), [("1,x", "whole numbers"), ("4-1", "whole numbers"), ("1,1", "more than once")]
+    ("text", "says"),
+    [
+        ("1,x", "whole numbers"),
+        ("4-1", "whole numbers"),
+        ("1,1", "more than once"),
+        ("0-5000", "5,001 seeds; give 1,000 at the most"),
+        ("0-999,1000", "1,001 seeds; give 1,000 at the most"),
+    ],
 )
 def test_other_seeds_are_a_sentence(text: str, says: str) -> None:
     with pytest.raises(SettingsError, match=says):
         parse_seeds(text)
+    assert says in " ".join(Form("pgd-dom-re", seeds=text).problems())
+    with pytest.raises(SettingsError, match=says):
+        Order("pgd-dom-re", seeds=text).planned(Path("runs"))
 
 
 def test_the_command_is_that_of_the_command_line() -> None:
@@ -62,11 +73,12 @@ def test_jobs_and_retries_are_in_the_command_and_in_the_tickets(
     assert order.command() == (
         "domcli run pgd-dom-re --seeds 0-2 --device cpu --jobs-per-gpu 2 --max-retries 3 --detach"
     )
-    tickets = order.tickets()
+    tickets = order.tickets(order.planned(tmp_path))
     assert [(one.jobs, one.max_retries, one.place) for one in tickets] == [(2, 3, 0), (2, 3, 1), (2, 3, 2)]
     assert len({one.id for one in tickets}) == 3
     assert len({one.queued for one in tickets}) == 1
-    (usual,) = Order("pgd-dom-re", devices="cpu").tickets()
+    single = Order("pgd-dom-re", devices="cpu")
+    (usual,) = single.tickets(single.planned(tmp_path))
     assert (usual.jobs, usual.max_retries, usual.wanted) == (1, 0, "cpu")
     assert Order("pgd-dom-re", jobs="auto", retries="0").command() == "domcli run pgd-dom-re --detach"
     assert Order("pgd-dom-re", jobs="1").command() == "domcli run pgd-dom-re --jobs-per-gpu 1 --detach"
@@ -86,12 +98,18 @@ def test_other_jobs_and_retries_are_a_sentence(field: str, text: str, says: str)
     typed: dict[str, Any] = {field: text}
     assert Form("pgd-dom-re", **typed).problems() == [says]
     with pytest.raises(SettingsError, match=says):
-        Order("pgd-dom-re", devices="cpu", **typed).tickets()
+        Order("pgd-dom-re", devices="cpu", **typed).tickets([])
 
 
-def test_an_order_has_settings_for_each_seed() -> None:
-    found = Order("pgd-dom-re", ("train.epochs=3",), "4,5").settings()
-    assert [(one.train.seed, one.train.epochs) for one in found] == [(4, 3), (5, 3)]
+def test_an_order_is_planned_as_the_command_line_plans_it(tmp_path: Path) -> None:
+    order = Order("pgd-dom-re", ("train.epochs=3",), "4,5", quick=True)
+    found = order.planned(tmp_path)
+    assert [(one.settings.train.seed, one.settings.train.epochs) for one in found] == [(4, 3), (5, 3)]
+    assert [one.wanted_name for one in found] == ["pgd-dom-re-quick-seed4", "pgd-dom-re-quick-seed5"]
+    assert found == plan(["pgd-dom-re"], "4,5", ["train.epochs=3"], tmp_path, None, quick=True)
+    (tmp_path / "own.toml").write_text("")
+    named = Order(str(tmp_path / "own.toml"), seeds="4,5", name="mine").planned(tmp_path)
+    assert [(one.preset, one.name) for one in named] == [("own", "mine-seed4"), ("own", "mine-seed5")]
 
 
 def test_only_changes_are_overrides() -> None:
