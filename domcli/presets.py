@@ -17,6 +17,7 @@ import tomli
 
 from domcli import files
 from domcli.errors import SettingsError
+from domcli.overrides import parse as parse_override
 from domcli.printable import printable_json
 
 if TYPE_CHECKING:
@@ -117,8 +118,7 @@ def load(name_or_path: str) -> Tables:
 def resolve(name_or_path: str, overrides: Sequence[str] = (), quick: bool = False) -> Settings:
     """Return complete settings: the preset, then what `quick` shrinks, then the overrides, of which the last wins.
 
-    An override is `section.key=value` with a TOML value; what is not a TOML value is taken as text. Raises
-    SettingsError with a line for every problem.
+    An override is `section.key=value` (see domcli.overrides). Raises SettingsError with a line for every problem.
     """
     path = _locate(name_or_path)
     return _resolve_text(_read(path), str(path), overrides, quick)
@@ -225,7 +225,7 @@ def _validate(tables: Tables, origin: _Origin, overrides: Sequence[str], quick: 
     if quick:
         _shrink(merged)
     for text in overrides:
-        section, key, value = _override(text)
+        section, key, value = parse_override(text)
         if isinstance(table := merged.setdefault(section, {}), dict):
             table[key] = value
             origin.overrides.pop(f"{section}.{key}", None)
@@ -244,18 +244,6 @@ def _shrink(tables: Tables) -> None:
     if isinstance(tables["data"], dict):
         for key in QUICK_DROPS:
             tables["data"].pop(key, None)
-
-
-def _override(text: str) -> tuple[str, str, Any]:
-    name, equals, value = text.partition("=")
-    section, _, key = (part.strip() for part in name.partition("."))
-    if not (equals and section and key) or "." in key:
-        raise SettingsError(f"--set {text}: write section.key=value, for example --set train.epochs=100")
-    try:
-        parsed = tomli.loads(f"value = {value}")
-    except (ValueError, RecursionError):
-        return section, key, value.strip()
-    return section, key, parsed["value"] if len(parsed) == 1 else value.strip()
 
 
 def _sentence(problem: ErrorDetails, origin: _Origin) -> str:

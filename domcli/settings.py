@@ -16,6 +16,10 @@ Augmentation = Literal["none", "augmix", "randaugment"]
 Channels = Annotated[tuple[float, ...], Strict(False), Field(min_length=1, max_length=4)]
 
 
+GREYS = 255
+"""Steps from black to white: perturbations are written in 1/255 of the way."""
+
+
 class Section(BaseModel):
     """One table of the settings file."""
 
@@ -173,3 +177,31 @@ class Settings(Section):
         content = self.to_dict()
         del content["train"]["seed"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def doubts(self) -> list[str]:
+        """Return what can be run and is probably not meant, a sentence each: strengths of attacks on another scale."""
+        attack, evaluation = self.attack, self.evaluation
+        trained, tested = attack.name != "none", evaluation.attack != "none"
+        strengths = {
+            "attack.epsilon": attack.epsilon if trained or tested else None,
+            "attack.alpha": attack.alpha if trained else None,
+            "evaluation.alpha": evaluation.alpha if tested else None,
+        }
+        found = (scale_doubt(key, value, attack.norm) for key, value in strengths.items() if value is not None)
+        return [doubt for doubt in found if doubt is not None]
+
+
+def scale_doubt(name: str, value: float, norm: str) -> str | None:
+    """Return a sentence about a radius or step size that was probably meant for images in [0, 1], or in [0, 255].
+
+    A radius in the L2 norm may well be larger than the range of a pixel.
+    """
+    if 0 < value < 1:
+        meant = f"{value * GREYS:.6g}"
+        return (
+            f"{name} is {value:g}, and it is in 1/255: that is less than a grey level of a pixel; "
+            f"if {value:g} of images in [0, 1] is meant, write {meant}"
+        )
+    if value > GREYS and norm == "linf":
+        return f"{name} is {value:g}, and it is in 1/255: that is more than from black to white; the paper takes 8/255"
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated
 
@@ -76,6 +77,13 @@ def evaluate(
         restarts=restarts,
         images=images,
     )
+    _warn_of_scale(
+        plan.norm,
+        {
+            "--epsilon" if epsilon is not None else f"attack.epsilon of {directory.name}": plan.epsilon,
+            "--alpha" if alpha is not None else f"evaluation.alpha of {directory.name}": plan.alpha,
+        },
+    )
     result = evaluations.read_result(directory.evaluations / plan.name)
     if result is None:
         from domcli.cli.evaluating import attack_checkpoint
@@ -88,3 +96,13 @@ def evaluate(
         output.json_data(evaluation_text.as_json(found, result))
     else:
         output.lines(evaluation_text.lines(found, result))
+
+
+def _warn_of_scale(norm: str, strengths: Mapping[str, float | None]) -> None:
+    """Say which strength, by where it comes from, is probably on another scale."""
+    from domcli.settings import scale_doubt
+
+    for name, value in strengths.items():
+        doubt = None if value is None else scale_doubt(name, value, norm)
+        if doubt is not None:
+            output.warning(doubt)

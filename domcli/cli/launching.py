@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,6 +56,12 @@ def tickets(experiments: Sequence[Settings], devices: str, jobs_per_gpu: str, ma
 
     jobs = launch.parse_jobs(jobs_per_gpu, JOBS_PER_GPU)
     return launch.new_tickets(experiments, devices, jobs, max_retries)
+
+
+def warn_of(experiments: Iterable[Settings]) -> None:
+    """Say what of these settings is probably not meant, each thing once."""
+    for doubt in dict.fromkeys(doubt for settings in experiments for doubt in settings.doubts()):
+        output.warning(doubt)
 
 
 def watch(runs: Sequence[RunDirectory], interrupts: Interrupts) -> list[Outcome]:

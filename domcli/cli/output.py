@@ -77,6 +77,11 @@ def note(line: str) -> None:
         streams.let_go(sys.stderr)
 
 
+def warning(sentence: str) -> None:
+    """Write `warning: ...` to stderr: what is done as it was asked for, and is probably not meant."""
+    note(f"warning: {sentence}")
+
+
 def error(sentence: str) -> None:
     """Write `error: ...` to stderr, the first word red on a terminal."""
     try:

@@ -59,6 +59,8 @@ def show(
 ) -> None:
     """Print the complete settings of a preset as TOML, each with its meaning."""
     settings = presets.resolve(name, overrides or (), quick)
+    for doubt in settings.doubts():
+        output.warning(doubt)
     if as_json or context.obj:
         output.json_data(settings.to_dict())
     elif sys.stdout.isatty():
@@ -75,14 +77,22 @@ def check(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="TOML files or presets.")],
     as_json: options.Json = False,
 ) -> None:
-    """Check settings files; exit code 2 if one of them cannot be run."""
-    problems = {file: _problems(file) for file in files}
+    """Check settings files; exit code 2 if one of them cannot be run. Warns of what is probably not meant."""
+    checked = {file: _check(file) for file in files}
+    problems = {file: found for file, (found, _) in checked.items()}
     if as_json or context.obj:
-        output.json_data([{"file": file, "ok": not found, "problems": found} for file, found in problems.items()])
+        output.json_data(
+            [
+                {"file": file, "ok": not found, "problems": found, "warnings": doubts}
+                for file, (found, doubts) in checked.items()
+            ]
+        )
     else:
-        for file, found in problems.items():
+        for file, (found, doubts) in checked.items():
             if not found:
                 output.data(f"ok: {file}")
+            for doubt in doubts:
+                output.warning(f"{file}: {doubt}")
     if any(problems.values()):
         raise SettingsError("\n".join(line for found in problems.values() for line in found))
 
@@ -102,12 +112,12 @@ def _section(name: str, section: BaseModel) -> str:
     return "\n".join(lines)
 
 
-def _problems(file: str) -> list[str]:
+def _check(file: str) -> tuple[list[str], list[str]]:
+    """Return why a file cannot be run, and what of it is probably not meant."""
     try:
-        presets.resolve(file)
+        return [], presets.resolve(file).doubts()
     except SettingsError as error:
-        return str(error).splitlines()
-    return []
+        return str(error).splitlines(), []
 
 
 def _print_groups(known: list[presets.PresetInfo]) -> None:

@@ -82,6 +82,7 @@ def run(
     manner = Manner(options.resolve_runs_dir(runs_dir), as_json)
     wanted = [*(presets or []), *(all_presets() if all_paper else [])]
     planned = plan(wanted, seeds, overrides or [], manner.runs_dir, name, quick=quick)
+    launching.warn_of(one.settings for one in planned)
     tickets = launching.tickets([one.settings for one in planned], devices, jobs_per_gpu, max_retries)
     if dry_run:
         from domcli.cli.dry_run import show

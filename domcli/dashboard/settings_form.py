@@ -60,6 +60,13 @@ class Form:
             found += problems_of(check, text)
         return found
 
+    def doubts(self) -> list[str]:
+        """Return what can be started and is probably not meant, a sentence each."""
+        try:
+            return presets.resolve(self.preset, self.order().overrides, self.quick).doubts()
+        except DomcliError:
+            return []
+
 
 def problems_of(check: Callable[[str], object], text: str) -> list[str]:
     """Return what a check has to say against a text: nothing, or a sentence."""

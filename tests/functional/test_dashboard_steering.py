@@ -288,6 +288,22 @@ def test_notices_are_short_lived_and_above_the_legends(cli: CommandLine) -> None
     drive(act, toasts=True)
 
 
+def test_a_strength_on_another_scale_is_doubted_in_the_form(cli: CommandLine) -> None:
+    async def act(driver: Driver) -> None:
+        await driver.press("n")
+        screen = driver.app.screen
+        options = screen.query_one("#settings", OptionList)
+        options.highlighted = options.get_option_index("attack.epsilon")
+        screen.query_one("#value", Input).focus()
+        await driver.until(lambda: screen.query_one("#value", Input).value == "8")
+        await driver.press("ctrl+u")
+        await driver.type("0.03")
+        await driver.until(lambda: "it is in 1/255" in str(screen.query_one("#problem", Static).content))
+        assert "less than a grey level" in driver.text()
+
+    drive(act)
+
+
 def test_all_that_is_wrong_with_a_new_run_is_told(cli: CommandLine) -> None:
     async def act(driver: Driver) -> None:
         await driver.press("n")

@@ -73,6 +73,15 @@ def test_what_was_measured_is_not_measured_again(attack, run):
     assert attack("--epsilon", "4", scenario="refuse").returncode == 2
 
 
+def test_a_strength_on_another_scale_is_warned_of_and_measured(attack, run):
+    done = attack("--epsilon", "0.03", "--alpha", ".01")
+    assert done.returncode == 0
+    warned = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+    assert [line.split()[1] for line in warned] == ["--epsilon", "--alpha"]
+    assert "write 7.65" in warned[0]
+    assert "warning" not in attack("--epsilon", "4").stderr
+
+
 def test_the_run_shows_its_evaluations(attack, cli, run):
     attack("--steps", "50")
     attack("--attack", "autoattack", "--images", "5")

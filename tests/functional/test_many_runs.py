@@ -228,6 +228,15 @@ def test_a_dry_run_names_runs_as_the_run_does(cli, tmp_path):
         assert names(*arguments) == [f"{wanted[0]}-2"]
 
 
+@pytest.mark.parametrize("manner", [("--dry-run",), ("--detach",)])
+def test_strengths_on_another_scale_are_warned_of_and_run(cli, manner):
+    strengths = ("--set", "attack.epsilon=.03", "--set", "evaluation.alpha=0.01")
+    done = cli("run", "pgd-dom-re", *SHORT, *strengths, "--seeds", "0,1", *manner, scenario="finish")
+    assert done.returncode == 0
+    warned = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+    assert [line.split()[1] for line in warned] == ["attack.epsilon", "evaluation.alpha"]
+
+
 def test_all_settings_of_the_paper_are_one_command(cli):
     found = cli.json("run", "--all-paper", "--seeds", "0,1,2", "--dry-run", "--json")["runs"]
     assert len({run["name"] for run in found}) == 54

@@ -177,9 +177,21 @@ def test_a_check_as_json_says_the_same(tmp_path: Path) -> None:
                 f"{bad}, line 2: train.epochs is 0; it must be at least 1",
                 f"{bad}, line 3: unknown key train.epoch; did you mean train.epochs?",
             ],
+            "warnings": [],
         },
-        {"file": "pgd-dom-re", "ok": True, "problems": []},
+        {"file": "pgd-dom-re", "ok": True, "problems": [], "warnings": []},
     ]
+
+
+def test_a_check_warns_of_another_scale_and_is_content(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text("[attack]\nepsilon = 0.031\n")
+    done = domcli("presets", "check", str(mine))
+    assert (done.returncode, done.stdout) == (0, f"ok: {mine}\n")
+    assert done.stderr.startswith(f"warning: {mine}: attack.epsilon is 0.031, and it is in 1/255: ")
+    (found,) = json.loads(domcli("presets", "check", str(mine), "--json").stdout)
+    assert found["ok"]
+    assert len(found["warnings"]) == 1
 
 
 @pytest.mark.parametrize(

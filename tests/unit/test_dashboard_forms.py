@@ -112,6 +112,14 @@ def test_an_order_is_planned_as_the_command_line_plans_it(tmp_path: Path) -> Non
     assert [(one.preset, one.name) for one in named] == [("own", "mine-seed4"), ("own", "mine-seed5")]
 
 
+def test_the_form_doubts_strengths_on_another_scale() -> None:
+    assert Form("pgd-dom-re").doubts() == []
+    form = Form("pgd-dom-re").changed("attack.epsilon", ".03")
+    assert form.problems() == []
+    assert form.doubts()[0].startswith("attack.epsilon is 0.03, and it is in 1/255")
+    assert form.changed("attack.steps", "none").doubts() == []
+
+
 def test_only_changes_are_overrides() -> None:
     form = Form("pgd-dom-re").changed("train.epochs", "200")
     assert form.changes == {}

@@ -187,3 +187,32 @@ def test_the_digest_tells_all_settings_apart_but_not_seeds(section: str, key: st
 
 def test_the_digest_does_not_depend_on_how_a_number_is_written() -> None:
     assert settings("attack", "epsilon", 4).digest() == settings("attack", "epsilon", 4.0).digest()
+
+
+@pytest.mark.parametrize(
+    ("changes", "doubted"),
+    [
+        ({}, []),
+        ({"attack": {"epsilon": 8 / 255}}, ["attack.epsilon"]),
+        ({"attack": {"epsilon": 0.5, "norm": "l2"}}, ["attack.epsilon"]),
+        ({"attack": {"epsilon": 0.99, "alpha": 0.01}, "evaluation": {"alpha": 0.01}}, [
+            "attack.epsilon", "attack.alpha", "evaluation.alpha",
+        ]),
+        ({"attack": {"epsilon": 0, "alpha": 1.0}}, []),
+        ({"attack": {"epsilon": 255}}, []),
+        ({"attack": {"epsilon": 256}}, ["attack.epsilon"]),
+        ({"attack": {"epsilon": 765, "norm": "l2"}}, []),
+        ({"attack": {"name": "none", "alpha": 0.1}}, []),
+        ({"attack": {"name": "none", "epsilon": 0.1}}, ["attack.epsilon"]),
+        ({"attack": {"name": "none", "epsilon": 0.1}, "evaluation": {"attack": "none", "alpha": 0.1}}, []),
+    ],
+)  # fmt: skip
+def test_strengths_on_another_scale_are_doubted(changes: dict[str, Any], doubted: list[str]) -> None:
+    found = Settings.model_validate(changes).doubts()
+    assert [doubt.partition(" is ")[0] for doubt in found] == doubted
+    assert all("in 1/255" in doubt for doubt in found)
+
+
+def test_a_doubt_says_what_to_write() -> None:
+    (doubt,) = Settings.model_validate({"attack": {"epsilon": 8 / 255}}).doubts()
+    assert doubt.endswith("if 0.0313725 of images in [0, 1] is meant, write 8")

@@ -215,7 +215,9 @@ class NewRun(ModalScreen[Order | None]):
         problems = self._problems()
         own = self.form.problem(self._key)
         text = "\n".join([*([own] if own else []), *(one for one in problems if one != own)])
-        self.query_one("#problem", Static).update(Content.styled(text, "$error"))
+        doubts = "\n".join(self.form.doubts())
+        told = [Content.styled(*piece) for piece in ((text, "$error"), (doubts, "$warning")) if piece[0]]
+        self.query_one("#problem", Static).update(Content("\n").join(told))
         command = self.form.order().command(self._shown_dir())
         self.query_one("#command", Static).update(Content.assemble(("$ ", "$primary"), command))
 
