@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from domcli.cli import figures, output
+from domcli.plural import counted, plural
 
 if TYPE_CHECKING:
     from domcli.launch.planning import Planned
@@ -26,8 +27,9 @@ def show(planned: list[Planned], tickets: list[Ticket], runs_dir: Path, *, as_js
         return
     width = max(len(name) for name in names)
     for name, one, time in zip(names, planned, seconds, strict=True):
-        output.data(f"{name:{width}}  {one.settings.train.epochs:>4} epochs  {_hours(time)}")
-    runs = "1 run" if len(planned) == 1 else f"{len(planned)} runs"
+        epochs = f"{one.settings.train.epochs:>4} {plural(one.settings.train.epochs, 'epoch'):6}"
+        output.data(f"{name:{width}}  {epochs}  {_hours(time)}")
+    runs = counted(len(planned), "run")
     devices = ", ".join(device.name for device in tickets[0].devices)
     output.data(f"{runs} on {devices}, {_at_a_time(tickets)}: {_hours(total)}")
     known = sum(time is not None for time in seconds)

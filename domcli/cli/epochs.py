@@ -40,6 +40,14 @@ class EpochTable:
         """Return the two lines above the first epoch."""
         return [_group_line(self.columns), " ".join(column.title.rjust(column.width) for column in self.columns)]
 
+    def legend(self) -> list[str]:
+        """Return what explains the signs in the lines."""
+        chosen = "PGD" if any(column.title.startswith("PGD-") for column in self.columns) else "natural"
+        parts = [f"{BEST_MARK} best {chosen} accuracy so far", "high-confidence: patterns with a natural loss under T"]
+        if any(column.title == "orig/transf" for column in self.columns):
+            parts.append("orig: so at the end of the warm-up, transf: later")
+        return ["; ".join(parts)]
+
     def line(self, epoch: EpochEnd) -> str:
         """Return the line of an epoch; the best so far has a mark behind the accuracy it is chosen by."""
         return " ".join(column.value(epoch).rjust(column.width) for column in self.columns).rstrip()

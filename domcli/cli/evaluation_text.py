@@ -10,6 +10,7 @@ from domcli import amounts
 from domcli.cli import figures
 from domcli.cli.options import shown_path
 from domcli.compare.attacks import pgd_title
+from domcli.plural import counted, plural
 
 if TYPE_CHECKING:
     from domcli.evaluations import Evaluation, Plan
@@ -110,7 +111,7 @@ def as_json(run: Run, found: Evaluation) -> dict[str, Any]:
 
 def checkpoint(plan: Plan) -> str:
     """Return which weights were attacked: `best (epoch 190)`."""
-    steps = f" and {plan.step} steps" if plan.step else ""
+    steps = f" and {counted(plan.step, 'step')}" if plan.step else ""
     return f"{Path(plan.checkpoint).stem} (epoch {plan.epoch}{steps})"
 
 
@@ -119,13 +120,14 @@ def parameters(plan: Plan) -> str:
     parts = [f"{NORMS[plan.norm]}, epsilon {plan.epsilon:g}/255"]
     if plan.attack == "autoattack":
         return ", ".join(["standard version", *parts, "in float32", plan.package or ""])
-    starts = f"{plan.restarts} random start{'' if plan.restarts == 1 else 's'}"
-    return ", ".join([*parts, f"{plan.steps} steps of {plan.alpha:g}/255", starts, "in float32"])
+    steps, starts = counted(plan.steps or 0, "step"), counted(plan.restarts or 0, "random start")
+    return ", ".join([*parts, f"{steps} of {plan.alpha:g}/255", starts, "in float32"])
 
 
 def _images(found: Evaluation) -> str:
     of = "" if found.is_complete else f" of {figures.count(found.test_images)}"
-    return f"{figures.count(found.images)}{of} test images"
+    last = found.images if found.is_complete else found.test_images
+    return f"{figures.count(found.images)}{of} test {plural(last, 'image')}"
 
 
 def _date(found: Evaluation) -> str:

@@ -9,10 +9,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from domcli.cli import figures, output
+from domcli.plural import counted
 
 if TYPE_CHECKING:
     from domcli.evaluations import Progress
 
+LAST_STAGES = ("pgd", "square")
+"""Attacks that none comes after."""
 LINE_SECONDS = 60.0
 """Between two lines about the same stage, where there is no terminal."""
 
@@ -98,7 +101,7 @@ class LiveBar:
 
 
 def _where(progress: Progress) -> str:
-    return f"{progress.done:,}/{progress.images:,} images"
+    return f"{progress.done:,}/{counted(progress.images, 'image')}"
 
 
 def _left(progress: Progress) -> str:
@@ -106,4 +109,8 @@ def _left(progress: Progress) -> str:
 
 
 def _eta(progress: Progress) -> str:
-    return "ETA later" if progress.remaining is None else f"ETA {figures.duration(progress.remaining)}"
+    """Return when it is done; before the last attack that is a bound, for who is fooled is not attacked any further."""
+    if progress.remaining is None:
+        return "ETA later"
+    bound = "" if progress.stage in LAST_STAGES else "at most "
+    return f"ETA {bound}{figures.duration(progress.remaining)}"

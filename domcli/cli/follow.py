@@ -90,6 +90,14 @@ class Interrupts:
         return 128 + (signal.SIGTERM if self.terminated else signal.SIGINT)
 
 
+class Onlooker(Interrupts):
+    """While entered, Ctrl-C, SIGTERM and Ctrl-\\ ask to leave, and no run is stopped."""
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        super()._note(number, frame)
+        self.leave = True
+
+
 def follow(runs: Sequence[RunDirectory], view: View, interrupts: Interrupts) -> list[Outcome]:
     """Show the runs until all have ended.
 
@@ -126,10 +134,10 @@ def ended(run: Run) -> bool:
     return run.status not in AT_WORK and not mine
 
 
-def make_view(runs: Sequence[RunDirectory]) -> View:
+def make_view(runs: Sequence[RunDirectory], *, looking: bool = False) -> View:
     """Return a live view if stderr is a terminal that can show it, else plain lines.
 
-    Raises SettingsError for a run whose settings cannot be read.
+    `looking` is whether Ctrl-C leaves the runs alone. Raises SettingsError for a run whose settings cannot be read.
     """
     from domcli.presets import from_run
 
@@ -141,10 +149,10 @@ def make_view(runs: Sequence[RunDirectory]) -> View:
     if len(runs) == 1:
         from domcli.cli.live import LiveView
 
-        return LiveView(runs[0], settings[0])
+        return LiveView(runs[0], settings[0], looking=looking)
     from domcli.cli.live_queue import QueueView
 
-    return QueueView(runs)
+    return QueueView(runs, looking=looking)
 
 
 def starting(run: Run, now: float) -> str:

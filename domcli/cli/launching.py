@@ -24,6 +24,9 @@ JOBS_PER_GPU = "--jobs-per-gpu"
 FEW = 3
 """Of more stopped runs than this, a single line tells."""
 
+MOST_NAMED = 20
+"""Runs that are named one by one."""
+
 Devices = Annotated[
     str,
     typer.Option(
@@ -66,9 +69,9 @@ def warn_of(experiments: Iterable[Settings]) -> None:
 
 def watch(runs: Sequence[RunDirectory], interrupts: Interrupts) -> list[Outcome]:
     """Follow runs to their end, then say on stderr what went wrong, if anything did."""
-    from domcli.cli.follow import follow, make_view
+    from domcli.cli.follow import Onlooker, follow, make_view
 
-    outcomes = follow(runs, make_view(runs), interrupts)
+    outcomes = follow(runs, make_view(runs, looking=isinstance(interrupts, Onlooker)), interrupts)
     if interrupts.leave:
         tell_detached([outcome.run.directory for outcome in outcomes if outcome.ending == "left"])
         return outcomes
@@ -110,11 +113,19 @@ def tell_detached(runs: Sequence[RunDirectory]) -> None:
     domcli = program()
     all_runs = runs_command(runs[0].path.parent)
     if len(runs) > 1:
-        output.note(f"{len(runs)} runs go on in the background; look after them with: {all_runs}")
+        output.note(f"{len(runs)} runs go on in the background: {_named(runs)}")
+        one = reference(runs[0])
+        output.note(f"  all runs: {all_runs}   follow one: {domcli} follow {one}   stop one: {domcli} stop {one}")
         return
     name = reference(runs[0])
     output.note(f"{runs[0].name} goes on in the background")
     output.note(f"  follow it: {domcli} follow {name}   stop it: {domcli} stop {name}   all runs: {all_runs}")
+
+
+def _named(runs: Sequence[RunDirectory]) -> str:
+    """Return the names of runs, of many only the first and the last."""
+    names = [run.name for run in runs]
+    return ", ".join(names if len(names) <= MOST_NAMED else [*names[: MOST_NAMED - 1], f"... {names[-1]}"])
 
 
 def folders_to_make(folder: Path) -> list[Path]:

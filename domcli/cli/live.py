@@ -32,7 +32,9 @@ PHASES = {"train": "train", "test": "test", "attack-train": "attack"}
 class LiveView:
     """Redraws the bars at every update; finished epochs scroll away above them."""
 
-    def __init__(self, run: RunDirectory, settings: Settings) -> None:
+    def __init__(self, run: RunDirectory, settings: Settings, *, looking: bool = False) -> None:
+        """`looking`: Ctrl-C leaves the run alone."""
+        self._keys = "Ctrl-C leaves it there" if looking else "Ctrl-C takes it out, Ctrl-\\ leaves it there"
         self._run = run
         self._settings = settings
         self._console: Console = output.console(sys.stderr)
@@ -80,7 +82,7 @@ class LiveView:
             self._width = self._console.width
             table = EpochTable(self._settings, self._width)
             if self._table is None or table.header() != self._table.header():
-                for line in table.header():
+                for line in (*table.legend(), *table.header()):
                     self._line(line, "dim")
             self._table = table
         return self._table
@@ -93,7 +95,7 @@ class LiveView:
         where = f", {place - 1} before it" if place and place > 1 else ", next in the queue" if place else ""
         kept = kept_from(self._run.path.parent, run.ticket) if run.ticket else []
         free = f"a benchmark to end on {' and '.join(kept)}" if kept else "a free device"
-        text = f"queued: waits for {free}{where}; Ctrl-C takes it out, Ctrl-\\ leaves it there"
+        text = f"queued: waits for {free}{where}; {self._keys}"
         self._spinner.update(text=Text(text, no_wrap=True, overflow="ellipsis"))
         return Group(self._spinner, *self._notices())
 

@@ -29,7 +29,10 @@ OTHER_COLUMNS = 37
 class QueueView:
     """Redraws a table of the runs at work at every update."""
 
-    def __init__(self, runs: Sequence[RunDirectory]) -> None:
+    def __init__(self, runs: Sequence[RunDirectory], *, looking: bool = False) -> None:
+        """`looking`: Ctrl-C leaves the runs alone."""
+        keys = "Ctrl-C" if looking else "Ctrl-C stops them, Ctrl-\\"
+        self._hint = f"{keys} leaves them at work"
         self._console = output.console(sys.stderr)
         self._live = Live(console=self._console, auto_refresh=False, transient=True, redirect_stdout=False)
         self._width = max(len(run.name) for run in runs)
@@ -77,7 +80,8 @@ class QueueView:
         names = ", ".join(run.directory.name for run in waiting[:MOST_WAITING])
         more = f" and {len(waiting) - MOST_WAITING} more" if len(waiting) > MOST_WAITING else ""
         lines.append(Text(f"next: {names}{more}" if names else "", style="dim"))
-        hint = self._notice or "Ctrl-C stops them, Ctrl-\\ leaves them at work"
+        legend = "; HC: high-confidence patterns" if any(" HC" in line.plain for line in lines) else ""
+        hint = self._notice or f"{self._hint}{legend}"
         lines.append(Text(hint, style="yellow" if self._notice else "dim"))
         for line in lines:
             line.no_wrap, line.overflow = True, "ellipsis"

@@ -30,12 +30,10 @@ from domcli.cli import (
     stop,
     streams,
 )
+from domcli.cli.once import OnceCommand, UsageError
 from domcli.errors import DomcliError
 
 INTERRUPTED = 130
-
-UsageError: type[Exception] = typer.BadParameter.__bases__[0]
-"""What Typer raises for a command line that it cannot read."""
 
 app = typer.Typer(
     name="domcli",
@@ -47,24 +45,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(run.run)
-app.command("resume")(resume.resume)
-app.command("retry")(resume.retry)
-app.command("follow")(resume.follow)
-app.command("stop")(stop.stop)
-app.command("kill")(stop.kill)
-app.command("delete")(delete.delete)
-app.command("runs")(runs.runs)
-app.command("show")(show.show)
-app.command("logs")(logs.logs)
-app.command("dashboard")(dashboard.dashboard)
-app.command("compare-runs")(compare.compare_runs)
-app.command("evaluate")(evaluate.evaluate)
-app.command("figures")(figures_command.figures)
-app.command("export")(export.export)
-app.command("import")(import_logs.import_logs)
-app.command("bench")(bench.bench)
-app.command("doctor")(doctor.doctor)
+app.command("run", cls=OnceCommand)(run.run)
+app.command("resume", cls=OnceCommand)(resume.resume)
+app.command("retry", cls=OnceCommand)(resume.retry)
+app.command("follow", cls=OnceCommand)(resume.follow)
+app.command("stop", cls=OnceCommand)(stop.stop)
+app.command("kill", cls=OnceCommand)(stop.kill)
+app.command("delete", cls=OnceCommand)(delete.delete)
+app.command("runs", cls=OnceCommand)(runs.runs)
+app.command("show", cls=OnceCommand)(show.show)
+app.command("logs", cls=OnceCommand)(logs.logs)
+app.command("dashboard", cls=OnceCommand)(dashboard.dashboard)
+app.command("compare-runs", cls=OnceCommand)(compare.compare_runs)
+app.command("evaluate", cls=OnceCommand)(evaluate.evaluate)
+app.command("figures", cls=OnceCommand)(figures_command.figures)
+app.command("export", cls=OnceCommand)(export.export)
+app.command("import", cls=OnceCommand)(import_logs.import_logs)
+app.command("bench", cls=OnceCommand)(bench.bench)
+app.command("doctor", cls=OnceCommand)(doctor.doctor)
 app.add_typer(presets.app, name="presets")
 
 

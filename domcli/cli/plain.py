@@ -10,6 +10,7 @@ from domcli.cli.epochs import EpochTable
 from domcli.cli.follow import LOADING
 from domcli.cli.options import shown_path
 from domcli.events import Started
+from domcli.plural import counted
 from domcli.rundir import RunDirectory
 from domcli.runs import Run
 from domcli.settings import Settings
@@ -78,7 +79,7 @@ class _Story:
             return
         if started != self._started:
             self._shown = started.epoch
-            header = [] if self._started else self._table.header()
+            header = [] if self._started else [*self._table.legend(), *self._table.header()]
             self._started = started
             output.note("\n".join([f"{self.name}: {describe(started)}", *(self._prefix + line for line in header)]))
         for epoch in run.state.epochs:
@@ -94,10 +95,11 @@ def describe(started: Started) -> str:
     )
     begin = ""
     if started.epoch or started.step:
-        begin = f", going on after epoch {started.epoch}" + (f" and {started.step} steps" if started.step else "")
+        steps = f" and {counted(started.step, 'step')}" if started.step else ""
+        begin = f", going on after epoch {started.epoch}{steps}"
     busy = f"; {started.busy_cores}, which slows it down" if started.busy_cores is not None else ""
     return (
         f"training on {device} in {started.precision}: {figures.count(started.train_size)} training and "
-        f"{figures.count(started.test_size)} test images, {figures.count(started.parameters)} parameters, "
-        f"{started.epochs} epochs{begin}{busy}"
+        f"{counted(started.test_size, 'test image')}, {counted(started.parameters, 'parameter')}, "
+        f"{counted(started.epochs, 'epoch')}{begin}{busy}"
     )

@@ -10,6 +10,7 @@ import typer
 
 from domcli import presets
 from domcli.cli import options, output
+from domcli.cli.once import OnceCommand
 from domcli.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def list_presets(context: typer.Context, as_json: options.Json = False) -> None:
             output.data(f"{info.name:{width}}  {info.description}")
 
 
-@app.command()
+@app.command(cls=OnceCommand)
 def show(
     context: typer.Context,
     name: Annotated[
@@ -71,7 +72,7 @@ def show(
         output.data(document(settings))
 
 
-@app.command()
+@app.command(cls=OnceCommand)
 def check(
     context: typer.Context,
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="TOML files or presets.")],

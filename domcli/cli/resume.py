@@ -8,6 +8,7 @@ from domcli.cli import launching, options, output
 from domcli.errors import ProcessError
 
 if TYPE_CHECKING:
+    from domcli.cli.follow import Interrupts
     from domcli.rundir import RunDirectory
     from domcli.runs import Run
     from domcli.settings import Settings
@@ -56,17 +57,18 @@ def follow(
 ) -> None:
     """Follow runs that are queued or at work (default: all of them) with their progress.
 
-    Ctrl-\\ leaves them at work; Ctrl-C stops them as it does in `domcli run`.
+    It only looks on: Ctrl-C leaves and touches nothing, `domcli stop` stops.
     """
-    from domcli.cli.follow import AT_WORK
+    from domcli.cli.follow import AT_WORK, Onlooker
     from domcli.cli.selection import select_runs
 
     found = select_runs(runs, states or ([] if runs else list(AT_WORK)), runs_dir, verb="follow")
-    _follow([run.directory for run in found], as_json=as_json)
+    _follow([run.directory for run in found], Onlooker(), as_json=as_json)
 
 
 def _queue(found: list[Run], devices: str, jobs_per_gpu: str, max_retries: int, *, detach: bool, as_json: bool) -> None:
     from domcli import launch
+    from domcli.cli.follow import Interrupts
     from domcli.cli.summary import as_json as summary
     from domcli.runs import read_run
 
@@ -80,7 +82,7 @@ def _queue(found: list[Run], devices: str, jobs_per_gpu: str, max_retries: int, 
     for folder in {directory.path.parent for directory in directories}:
         launch.wake(folder)
     if not detach:
-        _follow(directories, as_json=as_json)
+        _follow(directories, Interrupts(), as_json=as_json)
         return
     launching.tell_detached(directories)
     if as_json:
@@ -114,12 +116,10 @@ def _why_not(run: Run) -> str | None:
     return None
 
 
-def _follow(directories: list[RunDirectory], *, as_json: bool) -> None:
-    from domcli.cli.follow import Interrupts
-
+def _follow(directories: list[RunDirectory], interrupts: Interrupts, *, as_json: bool) -> None:
     if not directories:
         return
-    with Interrupts() as interrupts:
+    with interrupts:
         outcomes = launching.watch(directories, interrupts)
     refused = [outcome for outcome in outcomes if outcome.ending == "refused"]
     if len(refused) == len(outcomes) == 1:

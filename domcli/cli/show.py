@@ -139,4 +139,4 @@ def _epochs(run: Run) -> list[str]:
         table = EpochTable(from_run(run.directory))
     except SettingsError:
         return []
-    return ["", *table.header(), *(table.line(epoch) for epoch in run.state.epochs)]
+    return ["", *table.legend(), *table.header(), *(table.line(epoch) for epoch in run.state.epochs)]

@@ -12,6 +12,7 @@ from domcli.cli import figures
 from domcli.cli.options import program, reference, runs_command, shown_path
 from domcli.events import EpochEnd, Failed, Finished, Stopped
 from domcli.finding import queue_places
+from domcli.plural import counted
 from domcli.runs import Run
 from domcli.runstate import RunState, headline_accuracy
 
@@ -139,7 +140,7 @@ def closing_lines(run: Run) -> list[str]:
     """Return the closing summary: how it ended, best and last, memorized patterns, time, files, what to type next."""
     state, directory = run.state, run.directory
     total = total_epochs(run)
-    done = f"{state.epochs_done} of {total or '?'} epochs"
+    done = f"{state.epochs_done} of {counted(total, 'epoch') if total else '? epochs'}"
     at_work = run.status in ("queued", "starting", "running")
     lines = [f"{directory.name}: {run.status}" + (f", {done} done" if at_work else f" after {done}")]
     attack = f"PGD-{_table(run.settings, 'evaluation').get('steps', '?')}"

@@ -15,6 +15,7 @@ from domcli.dashboard.list_columns import bar
 from domcli.dashboard.model import Detail, Listed
 from domcli.events import EpochEnd
 from domcli.overfitting import Finding
+from domcli.plural import counted
 from domcli.runs import Run
 
 STATE_STYLES = {
@@ -71,7 +72,8 @@ def settings(run: Run, detail: Detail | None, marked: Sequence[tuple[Listed, str
             found = [one for one in changed if one.quick == quick]
             lines += [Content.styled("set by --quick:", "$quiet")] if quick and found else []
             for one in found:
-                lines += _pair(one.key, Content.assemble((one.values[0], "bold"), (f"  not {one.values[1]}", "$quiet")))
+                here, preset = one.values
+                lines += _pair(one.key, Content.assemble((here, "bold"), (f"  {_instead_of(preset)}", "$quiet")))
         lines.append(Content(""))
     for section, table in run.settings.items():
         if isinstance(table, dict):
@@ -84,6 +86,11 @@ def settings(run: Run, detail: Detail | None, marked: Sequence[tuple[Listed, str
     if not run.settings:
         lines.append(Content.styled(run.problem or "The settings cannot be read.", "$error"))
     return Content("\n").join(lines)
+
+
+def _instead_of(value: str) -> str:
+    """Return what a setting is in the preset, after what it is here."""
+    return "not set there" if value == shown_value(None) else f"not {value}"
 
 
 def differences(marked: Sequence[tuple[Listed, str]]) -> Iterator[Content]:
@@ -221,7 +228,7 @@ def _environment(run: Run, detail: Detail, width: int) -> Iterator[Content]:
     if started is not None:
         # An imported log knows neither, and says so for both in the same words.
         rows.insert(3, ("device", ", ".join(dict.fromkeys((started.device_name, started.precision)))))
-        rows.insert(4, ("network", f"{started.parameters:,} parameters"))
+        rows.insert(4, ("network", counted(started.parameters, "parameter")))
     rows.append(("directory", str(run.directory.path)))
     yield _title("environment")
     for label, text in rows:

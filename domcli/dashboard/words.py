@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from domcli import amounts
 from domcli.dashboard.model import Listed
 from domcli.events import Failed, Stopped
+from domcli.plural import counted
 from domcli.runs import Run
 from domcli.runstate import Status
 
@@ -126,8 +127,8 @@ def sentence(one: Listed) -> str:
         share = amounts.share(progress.step, progress.steps)
         return f"epoch {progress.epoch} of {total or '?'}, {PHASES[progress.phase]} {share}"
     if run.status == "finished":
-        return f"finished after {done} epochs"
-    return f"{run.status} after {done} of {total or '?'} epochs"
+        return f"finished after {counted(done, 'epoch')}"
+    return f"{run.status} after {done} of {counted(total, 'epoch') if total else '? epochs'}"
 
 
 def badges(one: Listed) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from domcli import events
 from domcli.cli import figures
-from domcli.cli.epochs import EpochTable
+from domcli.cli.epochs import BEST_MARK, EpochTable
 from domcli.presets import available, resolve
 
 EPOCH = events.EpochEnd(
@@ -97,3 +97,15 @@ def test_an_epoch_without_an_evaluation_has_dashes():
 )
 def test_durations(seconds, text):
     assert figures.duration(seconds) == text
+
+
+@pytest.mark.parametrize(("preset", "chosen"), [("pgd-dom-re", "PGD"), ("natural-baseline", "natural")])
+def test_the_signs_of_the_table_are_explained(preset, chosen):
+    (legend,) = EpochTable(resolve(preset)).legend()
+    assert legend.startswith(
+        f"{BEST_MARK} best {chosen} accuracy so far; high-confidence: patterns with a natural loss"
+    )
+    assert legend.endswith("orig: so at the end of the warm-up, transf: later")
+    narrow = EpochTable(resolve(preset), 40)
+    assert "orig/transf" not in narrow.header()[1]
+    assert "orig:" not in narrow.legend()[0]

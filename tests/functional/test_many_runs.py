@@ -199,6 +199,32 @@ def test_follow_looks_on_again(cli, tmp_path, until):
     assert "no run in" in cli("follow").stderr
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGQUIT, 0)])
+def test_leaving_follow_touches_nothing(cli, tmp_path, until, number, code):
+    cli("run", "pgd-dom-re", "natural-dom-re", *SHORT, "--detach", scenario="wait")
+    until(lambda: any(run.state.epochs for run in runs_of(tmp_path)))
+    follower = cli.begin("follow", "--json")
+    assert "pgd-dom-re-seed0" in follower.stderr.readline()
+    follower.send_signal(number)
+    out, err = follower.communicate(timeout=60)
+    assert follower.returncode == code
+    assert [one["state"] for one in json.loads(out)] == ["running", "queued"]
+    assert "2 runs go on in the background: pgd-dom-re-seed0, natural-dom-re-seed0\n" in err
+    assert "stopping" not in err
+    assert [run.status for run in runs_of(tmp_path)] == ["running", "queued"]
+
+
+def test_follow_says_that_it_only_looks_on(cli):
+    cli.play("wait")
+    cli("run", "pgd-dom-re", "natural-dom-re", *SHORT, "--detach", scenario="wait")
+    terminal = Terminal(cli.command("follow"), columns=120)
+    terminal.wait_for(r"\n *Ctrl-C leaves them at work")
+    assert "stops" not in terminal.text
+    terminal.press(b"\x03")
+    assert terminal.end() == 130
+    assert "only looks on: Ctrl-C leaves and touches nothing" in " ".join(cli("follow", "--help").stdout.split())
+
+
 def test_a_dry_run_starts_nothing_and_estimates_from_what_was_timed(cli, tmp_path):
     arguments = ("run", "pgd-dom-re", "natural-dom-re", "--seeds", "0,1", *SHORT, "--dry-run")
     done = cli(*arguments, "--json", scenario="finish")
@@ -321,6 +347,7 @@ def test_the_runs_at_work_fit_the_terminal(cli, columns):
     lines = [line for line in terminal.text.splitlines() if "seed0" in line and "ETA" in line]
     assert max(map(len, lines)) <= columns
     assert ("━" in lines[-1], "201 HC" in lines[-1]) == (columns > 64, columns > 100)
+    assert ("HC: high-confidence patterns" in terminal.text) == (columns > 100)
     terminal.press(b"\x1c")
     assert terminal.end() == 0
     assert re.search(r"\d runs go on in the background", terminal.text)

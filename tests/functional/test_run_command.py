@@ -232,7 +232,8 @@ def test_leaving_lets_everything_go_on(cli, run, until):
     interrupt_after_first_epoch(process, run, until, signal.SIGQUIT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert "2 runs go on in the background; look after them with: domcli runs" in err
+    assert f"2 runs go on in the background: {NAME}, pgd-dom-re-seed1\n" in err
+    assert f"  all runs: domcli runs   follow one: domcli follow {NAME}   stop one: domcli stop {NAME}\n" in err
     assert [one["state"] for one in cli.json("runs", "--json")] == ["running", "queued"]
     assert cli("stop", NAME).returncode == 0
     until(lambda: [one["state"] for one in cli.json("runs", "--json")] == ["stopped", "running"])

@@ -21,8 +21,10 @@ from domcli import evaluations
 from domcli.errors import CheckpointError, DataError
 from domcli.evaluations import Batch, Progress
 from domcli.rundir import RunDirectory
-from domcli.trainer.assess import batches, pgd
+from domcli.trainer.assess import batches, measure, pgd
 from domcli.trainer.assess.batches import FittingNetwork, images_that_fit
+from domcli.trainer.assess.measure import Pace
+from domcli.trainer.assess.stage import Stage
 from domcli.trainer.attacks import Attack, perturb_from
 from domcli.trainer.models import Classifier
 from domcli.trainer.stop import StopRequested
@@ -152,6 +154,43 @@ def test_progress_ends_at_one_and_counts_the_fooled(run: RunDirectory, monkeypat
     assert (told[0].fraction, told[-1].fraction, told[-1].remaining) == (0, 1, 0)
     assert told[-1].correct / told[-1].total == found.accuracy
     assert told[-1].images == round(40 * found.natural_accuracy)
+
+
+class Clock:
+    """Stands for the time; a pass of the network takes so many seconds, and the first pass of all much longer."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(measure, "time", SimpleNamespace(monotonic=lambda: self.now))
+
+
+def test_the_time_left_is_told_from_passes_of_attacks_and_from_who_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, told = Clock(monkeypatch), []
+    costs = {"natural": 1, "a": 10, "b": 90}
+    stages = [Stage(name, lambda *_: torch.ones(1), cost, cost) for name, cost in costs.items()]
+    pace = Pace(stages, 20, told.append)
+    pace.begin(stages[0], 20, [])
+    pace.begin_batch(20)
+    pace.after_pass()
+    clock.now += 60  # the first pass of a process
+    pace.after_batch([True] * 20)
+    assert told[-1].remaining is None
+    pace.begin(stages[1], 20, [])
+    for correct in ([True] + [False] * 9, [True] + [False] * 9):
+        pace.begin_batch(10)
+        for _ in range(10):
+            pace.after_pass()
+            clock.now += 1
+        pace.after_batch(correct)
+    # All of the first batch but one were fooled, so one is expected to be left of the other ten.
+    half = next(one for one in told if (one.stage, one.done) == ("a", 10))
+    assert half.remaining == pytest.approx((10 * 10 + 2 * 90) / (10 * 10 - 20) * 9)
+    assert told[-1].remaining == pytest.approx(2 * 90 / (20 * 10 - 20) * 19)
+    assert told[-1].fraction == pytest.approx(220 / (220 + 180))
+    pace.begin(stages[2], 2, [])
+    pace.begin_batch(2)
+    pace.after_batch([True, False])
+    assert (told[-1].fraction, told[-1].remaining) == (1, 0)
 
 
 class Memory:
