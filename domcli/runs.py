@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -53,10 +54,18 @@ class Run:
     @property
     def total_epochs(self) -> int | None:
         """How many epochs it is to have; None where nothing says so that can be true."""
+        # The settings first: a run that is to be trained on says so there before its trainer does.
+        started = self.state.started
+        return self._train_setting("epochs") or (started.epochs if started and 0 < started.epochs < 2**63 else None)
+
+    @property
+    def span(self) -> int | None:
+        """How many epochs its schedule and its warm-up span; None where nothing says so."""
+        return self._train_setting("schedule_epochs") or self.total_epochs
+
+    def _train_setting(self, key: str) -> int | None:
         train = self.settings.get("train")
-        wanted = (
-            self.state.started.epochs if self.state.started else train.get("epochs") if isinstance(train, dict) else 0
-        )
+        wanted = train.get(key) if isinstance(train, dict) else None
         return wanted if isinstance(wanted, int) and 0 < wanted < 2**63 else None
 
     @property
@@ -104,6 +113,10 @@ class RunReader:
             # Epochs are done again, and a condensed state does not hold those before them.
             self._begin()
             events, problem = self._new_events()
+        if any(isinstance(event, Started) for event in events):
+            # A run that is trained on has other settings than before.
+            with contextlib.suppress(RunDirectoryError):
+                self._run = replace(self._run, settings=self.directory.read_settings())
         state = fold(events, self._run.state)
         queued = ticket is not None and (identity is None or identity.ticket != ticket.id)
         launched = identity.launched if identity else 0.0

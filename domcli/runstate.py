@@ -55,6 +55,11 @@ class RunState:
         """Training and evaluation time of the finished epochs."""
         return self.earlier_seconds + sum(map(_seconds, self.epochs))
 
+    @property
+    def diverged(self) -> bool:
+        """Whether the run ended with a loss that is not finite: gone on with as it is, it does so again."""
+        return isinstance(self.closing, Failed) and self.closing.cause == "non-finite-loss"
+
     def condensed(self) -> RunState:
         """Return a state with the best, the last evaluated and the most recent epochs alone: enough for a list."""
         wanted = {epoch.epoch for epoch in (self.best, self.last, *self.epochs[-RECENT:]) if epoch is not None}

@@ -71,6 +71,8 @@ class TrainSettings(Section):
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 200
     """Passes over the training set, E."""
+    schedule_epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Epochs that schedule and warm-up span, where not E; after them the last learning rate stays; absent: E."""
     batch_size: Annotated[int, Field(ge=1)] = 128
     """Images a step; the last, smaller batch of an epoch is kept."""
     max_lr: Annotated[float, Field(gt=0)] = 0.1
@@ -85,6 +87,20 @@ class TrainSettings(Section):
     """Seed of initialisation, order of images, augmentation and random starts."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the network; auto: bfloat16 where the device is fast at it. Losses and thresholds are float32."""
+
+    @property
+    def span(self) -> int:
+        """Epochs that the schedule and the warm-up span."""
+        return self.schedule_epochs or self.epochs
+
+    @model_validator(mode="after")
+    def _something_is_learned(self) -> TrainSettings:
+        if self.schedule == "cyclical" and self.epochs > self.span:
+            raise ValueError(
+                f"epochs is {self.epochs} and schedule_epochs {self.span}, after which the learning rate of the "
+                "cyclical schedule is 0: epochs must not be more"
+            )
+        return self
 
 
 class AttackSettings(Section):
@@ -177,6 +193,14 @@ class Settings(Section):
         content = self.to_dict()
         del content["train"]["seed"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def fingerprint(self) -> str:
+        """Return what a checkpoint must share with these settings for a run to go on from it, and all that follows.
+
+        How far along its schedule a run goes is left out: that changes nothing of what is computed until then.
+        """
+        train = self.train.model_copy(update={"epochs": self.train.span, "schedule_epochs": None})
+        return f"{self.model_copy(update={'train': train}).digest()}-seed{self.train.seed}"
 
     def doubts(self) -> list[str]:
         """Return what can be run and is probably not meant, a sentence each: strengths of attacks on another scale."""

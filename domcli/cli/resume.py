@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from domcli.cli import launching, options, output
 from domcli.errors import ProcessError
+from domcli.plural import counted
 
 if TYPE_CHECKING:
     from domcli.cli.follow import Interrupts
@@ -19,6 +23,12 @@ FAILED = ["failed", "lost"]
 def resume(
     runs: options.RunNames = None,
     states: options.States = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            "--epochs", metavar="N", min=1, help="Train to epoch N; beyond the schedule at its last learning rate."
+        ),
+    ] = None,
     detach: options.Detach = False,
     devices: launching.Devices = "auto",
     jobs_per_gpu: launching.JobsPerGpu = "auto",
@@ -26,11 +36,22 @@ def resume(
     runs_dir: options.RunsDir = None,
     as_json: options.Json = False,
 ) -> None:
-    """Go on with runs that were stopped, failed or were lost, from their last checkpoints, as `domcli run` does."""
+    """Go on with runs that were stopped, failed or were lost, from their last checkpoints, as `domcli run` does.
+
+    With --epochs finished runs go on, too. What has been computed stays what it is: the schedule and the warm-up keep
+    the epochs that they span, and epochs after them are trained at the last learning rate. Beyond a cyclical schedule
+    that is 0, so there it is refused.
+    """
     from domcli.cli.selection import select_runs
 
     found = select_runs(runs, states, runs_dir, verb="resume")
-    _queue(found, devices, jobs_per_gpu, max_retries, detach=detach, as_json=as_json)
+    if epochs is not None:
+        _extend(found, epochs)
+    refused = {run.directory.name: why for run in found if (why := _why_not(run))}
+    for run in found:
+        if run.status == "failed" and run.state.diverged:
+            output.warning(f"{run.directory.name} diverged; gone on with on the same kind of device, it does so again")
+    _queue(found, refused, devices, jobs_per_gpu, max_retries, detach=detach, as_json=as_json)
 
 
 def retry(
@@ -46,7 +67,8 @@ def retry(
     from domcli.cli.selection import select_runs
 
     found = select_runs(runs, FAILED, runs_dir, verb="retry")
-    _queue(found, devices, jobs_per_gpu, max_retries, detach=detach, as_json=as_json)
+    refused = {run.directory.name: why for run in found if (why := _why_not(run) or _why_not_again(run))}
+    _queue(found, refused, devices, jobs_per_gpu, max_retries, detach=detach, as_json=as_json)
 
 
 def follow(
@@ -66,7 +88,36 @@ def follow(
     _follow([run.directory for run in found], Onlooker(), as_json=as_json)
 
 
-def _queue(found: list[Run], devices: str, jobs_per_gpu: str, max_retries: int, *, detach: bool, as_json: bool) -> None:
+def _extend(found: list[Run], epochs: int) -> None:
+    """Have runs go on to another number of epochs. Raises the DomcliError of the first that cannot; none is changed."""
+    from domcli.launch.extend import extend, extended
+    from domcli.runs import read_run
+
+    for run in found:
+        if (why := _at_work(run)) is not None:
+            raise ProcessError(why)
+        extended(run, epochs)
+    for place, run in enumerate(found):
+        train = extend(run.directory, epochs).train
+        if train.epochs > train.span:
+            output.note(
+                f"{run.directory.name}: after {counted(train.span, 'epoch')} its schedule has ended, and it goes on to "
+                f"epoch {train.epochs} at the last learning rate"
+            )
+        found[place] = read_run(run.directory, brief=True)
+
+
+def _queue(
+    found: list[Run],
+    refused: Mapping[str, str],
+    devices: str,
+    jobs_per_gpu: str,
+    max_retries: int,
+    *,
+    detach: bool,
+    as_json: bool,
+) -> None:
+    """Queue the runs but for those that are refused, each for its reason, and follow them."""
     from domcli import launch
     from domcli.cli.follow import Interrupts
     from domcli.cli.summary import as_json as summary
@@ -74,7 +125,7 @@ def _queue(found: list[Run], devices: str, jobs_per_gpu: str, max_retries: int, 
 
     if not found:
         return
-    resumable = _resumable(found)
+    resumable = _resumable(found, refused)
     directories = list(resumable)
     tickets = launching.tickets(list(resumable.values()), devices, jobs_per_gpu, max_retries)
     for directory, ticket in zip(directories, tickets, strict=True):
@@ -89,14 +140,13 @@ def _queue(found: list[Run], devices: str, jobs_per_gpu: str, max_retries: int, 
         output.json_data([summary(read_run(directory)) for directory in directories])
 
 
-def _resumable(found: list[Run]) -> dict[RunDirectory, Settings]:
+def _resumable(found: list[Run], refused: Mapping[str, str]) -> dict[RunDirectory, Settings]:
     """Return the runs that can go on, with their settings, and say which cannot.
 
     Raises ProcessError, before any is queued, if none can.
     """
     from domcli.presets import from_run
 
-    refused = {run.directory.name: why for run in found if (why := _why_not(run))}
     if len(refused) == len(found):
         raise ProcessError("\n".join(refused.values()))
     for why in refused.values():
@@ -105,9 +155,21 @@ def _resumable(found: list[Run]) -> dict[RunDirectory, Settings]:
 
 
 def _why_not(run: Run) -> str | None:
+    from domcli.launch.extend import is_complete
+
+    if is_complete(run):
+        return f"{run.directory.name} is finished: there is nothing left to resume; --epochs N trains it on to epoch N"
+    return _at_work(run)
+
+
+def _why_not_again(run: Run) -> str | None:
+    if run.state.diverged:
+        return f"{run.directory.name} diverged, and would again: other settings are needed, in a new run"
+    return None
+
+
+def _at_work(run: Run) -> str | None:
     name = run.directory.name
-    if run.status == "finished":
-        return f"{name} is finished: there is nothing left to resume"
     if run.status == "queued":
         return f"{name} is queued already"
     if run.status in ("starting", "running"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import time
 from collections.abc import Mapping
@@ -162,6 +163,8 @@ def next_commands(run: Run) -> list[str]:
     domcli, name = program(), reference(run.directory)
     if run.problem is not None:
         return [f"{domcli} logs {name}"]
+    if run.status == "failed" and run.state.diverged:
+        return [*_with_a_lower_rate(run), f"{domcli} logs {name}"]
     if run.status == "finished":
         return [f"{domcli} show {name}", runs_command(run.directory.path.parent)]
     if run.status == "queued":
@@ -171,11 +174,21 @@ def next_commands(run: Run) -> list[str]:
     return [f"{domcli} resume {name}", f"{domcli} logs {name}"]
 
 
+def _with_a_lower_rate(run: Run) -> list[str]:
+    """Return the command for a run like one that diverged, which has to be another one."""
+    rate = _table(run.settings, "train").get("max_lr")
+    if not isinstance(rate, int | float):
+        return []
+    settings = shlex.quote(shown_path(run.directory.settings))
+    lower = f"--set train.max_lr={rate / 2:g} --name {shlex.quote(run.directory.name + '-lower-lr')}"
+    return [f"{program()} run {settings} {lower}"]
+
+
 def _done_again(run: Run) -> str | None:
     """Return which epochs of a run that broke off are done again, where its last checkpoint is behind them."""
     kept = [saved.epoch for saved in run.state.checkpoints if saved.label == "last"]
     epoch, done = kept[-1] if kept else 0, run.state.epochs_done
-    if run.status not in ("failed", "lost") or epoch >= done:
+    if run.status not in ("failed", "lost") or run.state.diverged or epoch >= done:
         return None
     again = f"epoch {done} is" if epoch == done - 1 else f"epochs {epoch + 1} to {done} are"
     where = f"goes on after epoch {epoch}, its last checkpoint" if epoch else "begins anew, for no checkpoint was kept"

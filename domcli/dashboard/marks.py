@@ -81,7 +81,7 @@ def _schedule(run: Run, tables: Tables, *, drops: bool) -> list[tuple[float, str
 
 def end_of_warmup(run: Run) -> float | None:
     """Return the epoch with which the warm-up ends, K E (paper, Algorithm 1), or None without DOM."""
-    dom, epochs = section(run, "dom"), run.total_epochs
+    dom, epochs = section(run, "dom"), run.span
     warmup = number(dom.get("warmup"))
     return None if dom.get("operate", "none") == "none" or epochs is None or warmup is None else warmup * epochs
 
@@ -123,7 +123,7 @@ def rate_drops(run: Run, table: Table) -> list[Drop]:
 
 
 def _drops(run: Run, table: Table) -> Iterator[Drop]:
-    peak, epochs = number(section(run, "train").get("max_lr")), run.total_epochs
+    peak, epochs = number(section(run, "train").get("max_lr")), run.span
     planned = [] if epochs is None else [(epochs * share, divisor) for share, divisor in DROPS]
     rates, ends = table.column("lr"), table.column("epoch")
     if peak is not None and rates.size and rates[0] < DROP * peak:  # within the first epoch

@@ -97,7 +97,7 @@ def make_plan(
     path = _checkpoint_file(run, checkpoint)
     digest, about = _read(path)
     inside = path.is_relative_to(run.path)
-    if not inside and about.get("settings") != f"{settings.digest()}-seed{settings.train.seed}":
+    if not inside and about.get("settings") != settings.fingerprint():
         raise CheckpointError(f"{path} was written with other settings than those of {run.name}: name its own run")
     _refuse_senseless(epsilon, alpha, {"steps": steps, "restarts": restarts, "images": images})
     own = settings.evaluation

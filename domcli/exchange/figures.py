@@ -49,7 +49,7 @@ class Record:
     @property
     def warmup(self) -> float:
         """The epoch with which the warm-up ends, K."""
-        return self.settings.train.epochs * self.settings.dom.warmup
+        return self.settings.train.span * self.settings.dom.warmup
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def _marks(record: Record, always_warmup: bool = False) -> dict[float, str]:
     """Return the epochs with which the warm-up ends (unless DOM does nothing) and the learning rate drops."""
     train, last = record.settings.train, record.epochs[-1].epoch
     piecewise = train.schedule == "piecewise"
-    drops = {train.epochs * share: f"lr / {divisor}" for share, divisor in DROPS} if piecewise else {}
+    drops = {train.span * share: f"lr / {divisor}" for share, divisor in DROPS} if piecewise else {}
     marks = dict(drops)
     if always_warmup or record.settings.dom.operate != "none":
         # The rate stands in the line below, so that the two never collide.

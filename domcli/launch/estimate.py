@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 WITHOUT_COST = {
     "data": {"root", "mean", "std"},
-    "train": {"epochs", "seed", "max_lr", "schedule", "momentum", "weight_decay"},
+    "train": {"epochs", "schedule_epochs", "seed", "max_lr", "schedule", "momentum", "weight_decay"},
     "dom": {"threshold", "strength"},
     "attack": {"epsilon", "alpha"},
     "evaluation": {"alpha"},

@@ -20,6 +20,7 @@ from domcli.errors import ProcessError, RunDirectoryError, StorageError
 from domcli.events import Stopped
 from domcli.launch import locks
 from domcli.launch.control import sole_access
+from domcli.launch.extend import is_complete
 from domcli.launch.slots import HostFolder, host_folder
 from domcli.process import ProcessIdentity
 from domcli.rundir import RunDirectory, discard
@@ -94,7 +95,7 @@ def enqueue(run: RunDirectory, ticket: Ticket) -> None:
             raise ProcessError(f"{run.name} is queued already")
         if "imported_from" in run.read_environment():
             raise ProcessError(f"{run.name} was imported from a log: there is no checkpoint to go on from")
-        if read_run(run).status == "finished":
+        if is_complete(read_run(run)):
             raise ProcessError(f"{run.name} is finished: there is nothing left to resume")
         identity = run.read_process()
         if identity is not None and identity.host == ticket.host and Path(identity.cwd).is_dir():

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from domcli import files
 from domcli.errors import CheckpointError, StorageError
 from domcli.rundir import RunDirectory
-from domcli.settings import Settings
 from domcli.trainer.failure import STORAGE
 from domcli.trainer.snapshot import Snapshot
 from domcli.trainer.state import Training
@@ -51,7 +50,7 @@ def state_of(training: Training) -> dict[str, Tensor]:
 def about(training: Training) -> dict[str, Any]:
     """Return what stands beside the tensors of this moment."""
     counters = {counter: getattr(training, counter) for counter in COUNTERS}
-    return {"schema": SCHEMA, "settings": _fingerprint(training.settings), **counters}
+    return {"schema": SCHEMA, "settings": training.settings.fingerprint(), **counters}
 
 
 def write_last(path: Path, snapshot: Snapshot) -> None:
@@ -68,7 +67,7 @@ def restore_last(run: RunDirectory, training: Training) -> None:
     """Take up the state of checkpoints/last. Raises CheckpointError if it is damaged or of other settings."""
     path = run.checkpoint("last")
     about = read_about(path)
-    if about.get("settings") != _fingerprint(training.settings):
+    if about.get("settings") != training.settings.fingerprint():
         raise CheckpointError(f"{path} was written with other settings than settings.toml; it cannot be resumed")
     try:
         tensors = _loaded(path)
@@ -147,7 +146,3 @@ def _velocities(training: Training) -> Iterator[tuple[str, Tensor]]:
 
 def _without_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in tensors.items() if not name.startswith(RESUME)}
-
-
-def _fingerprint(settings: Settings) -> str:
-    return f"{settings.digest()}-seed{settings.train.seed}"

@@ -130,7 +130,7 @@ def train_epoch(training: Training, reporter: ProgressReporter, stop: StopFlag) 
         t = fractional_epoch(training.epoch, step, training.steps_per_epoch)
         index = order[step * settings.train.batch_size : (step + 1) * settings.train.batch_size]
         seeding.reseed(settings.train.seed, Purpose.STEP, training.epoch, step)
-        dom_active = dom_is_active(t, settings.dom, settings.train.epochs)
+        dom_active = dom_is_active(t, settings.dom, settings.train.span)
         training.engine.step(index, learning_rate(t, settings.train), dom_active)
         training.step = step + 1
         training.epoch_seconds = before + time.monotonic() - began
@@ -145,7 +145,8 @@ def _evaluate(
 ) -> tuple[TestMetrics | None, TestMetrics | None]:
     """Return the metrics of the test set and, when asked for, of the attacked training set."""
     settings, epoch = training.settings, training.epoch
-    if (epoch + 1) % settings.evaluation.every and epoch + 1 < settings.train.epochs:
+    # Where the schedule ends a run may have ended, too, before it was trained on.
+    if (epoch + 1) % settings.evaluation.every and epoch + 1 not in (settings.train.span, settings.train.epochs):
         return None, None
 
     def after_batch(done: int, batches: int) -> None:
@@ -170,7 +171,7 @@ def _finish_epoch(
     """Return the event of the epoch that was just done, and move the state on to the next."""
     settings, epoch, totals = training.settings, training.epoch, training.meter.read()
     attacked = training.plan.attack is not None
-    if warmup_ends_with(epoch, settings.dom, settings.train.epochs):
+    if warmup_ends_with(epoch, settings.dom, settings.train.span):
         training.record.end_warmup()
     t = fractional_epoch(epoch, training.steps_per_epoch - 1, training.steps_per_epoch)
     end = EpochEnd(
@@ -185,7 +186,7 @@ def _finish_epoch(
         test=test,
         train_attack=attacked_train,
         memorization=training.record.summarise(
-            totals, after_warmup=epoch + 1 >= settings.train.epochs * settings.dom.warmup, attacked=attacked
+            totals, after_warmup=epoch + 1 >= settings.train.span * settings.dom.warmup, attacked=attacked
         ),
         best=False,
         train_seconds=training.epoch_seconds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -100,7 +101,9 @@ class LossArchive:
     """memorization.npy: natural loss of every pattern after every epoch, float16; NaN where not yet known."""
 
     def __init__(self, path: Path, epochs: int, patterns: int) -> None:
-        """Open the file, or create it with every entry NaN. Raises StorageError if that is not possible."""
+        """Open the file, or create it with every entry NaN; one with more rows or fewer, of the run when it was to have
+        another number of epochs, is written anew with those that it has. Raises StorageError if that is not possible.
+        """
         self._path = path
         try:
             if not os.path.lexists(path):
@@ -109,15 +112,27 @@ class LossArchive:
             self._rows: Any = np.lib.format.open_memmap(path, mode="r+")
         except (OSError, ValueError) as error:
             raise StorageError(f"cannot keep the losses in {path}: {error}") from error
-        if self._rows.shape != (epochs, patterns):
+        if self._rows.ndim != 2 or self._rows.shape[1] != patterns:
             raise StorageError(f"{path} is for other settings: its shape is {self._rows.shape}")
+        if len(self._rows) != epochs:
+            self._resize(epochs, patterns)
 
-    def _create(self, epochs: int, patterns: int) -> None:
+    def _resize(self, epochs: int, patterns: int) -> None:
+        kept = self._rows[:epochs]
+        try:
+            self._create(epochs, patterns, kept)
+            self._rows = np.lib.format.open_memmap(self._path, mode="r+")
+        except OSError as error:
+            raise StorageError(f"cannot keep the losses in {self._path}: {error}") from error
+
+    def _create(self, epochs: int, patterns: int, known: Sequence[Any] = ()) -> None:
         def write(file: IO[bytes]) -> None:
             header = {"descr": "<f2", "fortran_order": False, "shape": (epochs, patterns)}
             np.lib.format.write_array_header_2_0(file, header)
             row = np.full(patterns, np.nan, "<f2").tobytes()
-            for _ in range(epochs):
+            for one in known:
+                file.write(one.tobytes())
+            for _ in range(epochs - len(known)):
                 file.write(row)
 
         files.replace(self._path, write)

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+import torch
+
 from domcli.errors import NonFiniteLossError
 from domcli.events import Progress
 from domcli.stream import EventSink
@@ -96,7 +98,8 @@ class ProgressReporter:
 def refuse_divergence(totals: Totals, training: Training) -> None:
     """Raise NonFiniteLossError if a loss of this epoch is infinite or not a number."""
     if not totals.is_finite:
+        rounded = ', or try train.precision = "float32"' if training.precision == torch.bfloat16 else ""
         raise NonFiniteLossError(
             f"training diverged: a loss stopped being finite in epoch {training.epoch + 1}, by step {training.step}; "
-            'lower train.max_lr, or try train.precision = "float32"'
+            f"lower train.max_lr{rounded}, in a new run"
         )

@@ -15,9 +15,10 @@ def learning_rate(t: float, settings: TrainSettings) -> float:
     """Return the learning rate of the step at fractional epoch t.
 
     Piecewise: the maximum up to half of the epochs inclusive, a tenth up to three quarters, then a hundredth.
-    Cyclical: linear from 0 to the maximum at half of the epochs and back to 0.
+    Cyclical: linear from 0 to the maximum at half of the epochs and back to 0. The epochs are those that the schedule
+    spans; after them the last rate stays.
     """
-    epochs = settings.epochs
+    epochs = settings.span
     if settings.schedule == "cyclical":
         return settings.max_lr * max(0.0, 1.0 - abs(2.0 * t / epochs - 1.0))
     return settings.max_lr / max((divisor for share, divisor in DROPS if t > epochs * share), default=1)

@@ -106,6 +106,6 @@ def test_the_signs_of_the_table_are_explained(preset, chosen):
         f"{BEST_MARK} best {chosen} accuracy so far; high-confidence: patterns with a natural loss"
     )
     assert legend.endswith("orig: so at the end of the warm-up, transf: later")
-    narrow = EpochTable(resolve(preset), 40)
+    narrow = EpochTable(resolve(preset), 36)
     assert "orig/transf" not in narrow.header()[1]
     assert "orig:" not in narrow.legend()[0]

@@ -13,6 +13,7 @@ import psutil
 import pytest
 import tomli
 
+from domcli.launch.extend import extend
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
 
@@ -268,7 +269,63 @@ def test_a_finished_run_is_not_resumed(cli):
     cli("run", *SHORT, scenario="finish")
     done = cli("resume", NAME, scenario="finish")
     assert done.returncode == 2
-    assert done.stderr == f"error: {NAME} is finished: there is nothing left to resume\n"
+    assert (
+        done.stderr
+        == f"error: {NAME} is finished: there is nothing left to resume; --epochs N trains it on to epoch N\n"
+    )
+
+
+def test_a_finished_run_is_trained_on(cli, run):
+    cli("run", *SHORT, "--seeds", "0,1", scenario="finish")
+    names = (NAME, "pgd-dom-re-seed1")
+    done = cli("resume", *names, "--epochs", "6", scenario="finish")
+    assert done.returncode == 0, done.stderr
+    assert f"{NAME}: after 4 epochs its schedule has ended, and it goes on to epoch 6 at the last" in done.stderr
+    assert [line.split()[1:3] for line in done.stdout.splitlines()[-2:]] == [["finished", "6/6"]] * 2
+    found = read_run(run)
+    assert (found.settings["train"]["epochs"], found.settings["train"]["schedule_epochs"]) == (6, 4)
+    assert [epoch.epoch for epoch in found.state.epochs] == [1, 2, 3, 4, 5, 6]
+    assert cli("resume", NAME, scenario="finish").returncode == 2
+    refused = cli("resume", NAME, "--epochs", "6", scenario="finish")
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        f"error: {NAME} has 6 epochs already: --epochs 6 leaves nothing to train\n",
+    )
+
+
+def test_a_run_whose_launch_was_lost_after_it_was_to_go_on_is_resumed(cli, run):
+    cli("run", *SHORT, scenario="finish")
+    extend(run, 5)  # and then whoever was to queue it is killed
+    assert cli.json("runs", "--json")[0]["epochs"] == 5
+    assert cli("resume", NAME, scenario="finish").returncode == 0
+    assert read_run(run).state.epochs_done == 5
+
+
+def test_a_run_that_cannot_be_trained_on_says_why_and_none_is_changed(cli, run, tmp_path):
+    cli("run", *SHORT, scenario="finish")
+    cli("run", "fgsm-dom-re", *SHORT[1:], scenario="finish")
+    done = cli("resume", NAME, "fgsm-dom-re-seed0", "--epochs", "6", scenario="finish")
+    assert done.returncode == 2
+    assert "fgsm-dom-re-seed0 cannot be trained beyond epoch 4: there its cyclical schedule ends" in done.stderr
+    path = tmp_path / "runs" / "fgsm-dom-re-seed0" / "settings.toml"
+    assert f"begin a run of its own: domcli run {path.relative_to(tmp_path)} --set train.epochs=6 --name" in done.stderr
+    assert read_run(run).settings["train"]["epochs"] == 4
+    assert cli("resume", NAME, "--epochs", "200000").returncode == 2
+
+
+def test_a_run_that_diverged_is_not_sent_into_it_again(cli, run):
+    cli("run", *SHORT, scenario="fail")
+    shown = cli("show", NAME).stdout
+    assert f"domcli run runs/{NAME}/settings.toml --set train.max_lr=0.05 --name {NAME}-lower-lr" in shown
+    assert "domcli resume" not in shown
+    done = cli("retry", scenario="finish")
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"error: {NAME} diverged, and would again: other settings are needed, in a new run\n",
+    )
+    done = cli("resume", NAME, scenario="finish")
+    assert done.stderr.startswith(f"warning: {NAME} diverged; ")
+    assert read_run(run).status == "finished"
 
 
 def test_a_refused_resume_keeps_the_run(cli, run):

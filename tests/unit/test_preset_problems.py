@@ -101,7 +101,7 @@ def test_what_a_terminal_would_obey_is_shown_escaped(file: Path) -> None:
     assert problems(file, text) == [
         f'mine.toml, line 4: model.name is "\\u009b2J"; {allowed}',
         'mine.toml, line 1: unknown key train."\\u001b[2J"; the keys of [train] are '
-        "epochs, batch_size, max_lr, schedule, momentum, weight_decay, seed, precision",
+        "epochs, schedule_epochs, batch_size, max_lr, schedule, momentum, weight_decay, seed, precision",
     ]
 
 

@@ -44,6 +44,7 @@ OTHER = {
     "model": {"name": "wideresnet34-10", "width": 16},
     "train": {
         "epochs": 3,
+        "schedule_epochs": 4,
         "batch_size": 4,
         "max_lr": 0.2,
         "schedule": "cyclical",
@@ -216,3 +217,28 @@ def test_strengths_on_another_scale_are_doubted(changes: dict[str, Any], doubted
 def test_a_doubt_says_what_to_write() -> None:
     (doubt,) = Settings.model_validate({"attack": {"epsilon": 8 / 255}}).doubts()
     assert doubt.endswith("if 0.0313725 of images in [0, 1] is meant, write 8")
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"epochs": 300, "schedule_epochs": 200}, True),
+        ({"epochs": 100, "schedule_epochs": 200}, True),
+        ({"epochs": 200, "schedule_epochs": 200}, True),
+        ({"epochs": 300}, False),
+        ({"epochs": 300, "schedule_epochs": 100}, False),
+        ({"max_lr": 0.2}, False),
+        ({"seed": 1}, False),
+    ],
+)
+def test_a_fingerprint_does_not_tell_how_far_along_its_schedule_a_run_goes(changes: dict[str, Any], same: bool) -> None:
+    found = Settings.model_validate({"train": changes})
+    assert (found.fingerprint() == Settings().fingerprint()) == same
+    assert Settings().fingerprint() == f"{Settings().digest()}-seed0"
+
+
+def test_a_cyclical_schedule_has_no_epochs_after_it() -> None:
+    assert settings("train", "schedule_epochs", 7).train.span == 7
+    Settings.model_validate({"train": {"schedule": "cyclical", "epochs": 5, "schedule_epochs": 7}})
+    with pytest.raises(ValidationError, match="the learning rate of the cyclical schedule is 0"):
+        Settings.model_validate({"train": {"schedule": "cyclical", "epochs": 8, "schedule_epochs": 7}})

@@ -43,6 +43,11 @@ def can_resume(run: Run) -> bool:
     return run.status in RESUMABLE and run.problem is None
 
 
+def can_retry(run: Run) -> bool:
+    """Tell whether a run failed or was lost and may fare better: one that diverged would do so again."""
+    return run.status in ("failed", "lost") and can_resume(run) and not run.state.diverged
+
+
 def can_delete(run: Run) -> bool:
     """Tell whether no trainer is at work on the run."""
     return run.status not in ("starting", "running")
@@ -99,7 +104,7 @@ class SteerActions(Screen[None]):
         if action == "delete":
             return bool(runs) and all(map(can_delete, runs))
         if action == "retry":
-            return any(one.run.status in ("failed", "lost") for one in self.snapshot.runs)
+            return any(can_retry(one.run) for one in self.snapshot.runs)
         if action == "compare":
             return len(self.marks or runs) > 1
         if action in ("copy_command", "copy_path", "full_log"):
@@ -117,7 +122,8 @@ class SteerActions(Screen[None]):
         if action == "compare":
             return "A comparison needs two runs or more: mark them with space."
         if action == "retry":
-            return "No run has failed or was lost."
+            failed = any(one.run.status in ("failed", "lost") for one in self.snapshot.runs)
+            return "What failed would fail again." if failed else "No run has failed or was lost."
         if not runs:
             return "There is no run under the cursor."
         which = runs[0].name if len(runs) == 1 else f"Of {len(runs)} runs, some"
@@ -163,7 +169,7 @@ class SteerActions(Screen[None]):
 
     def action_retry(self) -> None:
         """Resume all failed and lost runs, after asking."""
-        found = [one for one in self.snapshot.runs if one.run.status in ("failed", "lost") and can_resume(one.run)]
+        found = [one for one in self.snapshot.runs if can_retry(one.run)]
         self._act("resume", found, ask=True)
 
     def action_delete(self) -> None:

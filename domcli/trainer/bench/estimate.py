@@ -88,10 +88,10 @@ def evaluation_key(settings: Settings) -> Key:
 
 def steps_before(settings: Settings, steps_per_epoch: int) -> int:
     """Return how many steps of a run come before DOM: those with t < K E, where step g of the run has t = g / steps."""
-    total = settings.train.epochs * steps_per_epoch
+    spanned = settings.train.span * steps_per_epoch
     # Rounded, so that a warm-up such as 0.7 is not one step longer than it is written.
-    first = math.ceil(round(settings.dom.warmup * total, 6))
-    return min(total, max(0, first - 1))
+    first = math.ceil(round(settings.dom.warmup * spanned, 6))
+    return min(settings.train.epochs * steps_per_epoch, max(0, first - 1))
 
 
 def evaluations_of(settings: Settings) -> int:

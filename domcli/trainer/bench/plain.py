@@ -95,7 +95,7 @@ def train_epoch(
     model.train()
     for i, (host_images, host_labels) in enumerate(loader):
         t = epoch + (i + 1) / len(loader)
-        dom_active = t >= settings.train.epochs * dom.warmup
+        dom_active = t >= settings.train.span * dom.warmup
         optimizer.param_groups[0]["lr"] = learning_rate(t, settings.train)
         images, labels = host_images.to(device), host_labels.to(device)
 

@@ -231,4 +231,4 @@ def _predictions(training: Training, images: Tensor) -> Tensor:
 
 
 def _epoch_after_warmup(settings: Settings) -> int:
-    return int(settings.train.epochs * settings.dom.warmup) + 1
+    return int(settings.train.span * settings.dom.warmup) + 1

@@ -1,0 +1,73 @@
+"""Training a run on: more epochs, or fewer, where that changes nothing of what has been computed."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import tomli_w
+
+from domcli import presets
+from domcli.errors import ProcessError, StorageError
+from domcli.files import replace_text
+from domcli.launch.control import sole_access
+from domcli.plural import counted
+from domcli.rundir import RunDirectory
+from domcli.runs import Run, read_run
+
+if TYPE_CHECKING:
+    from domcli.settings import Settings
+
+
+def extended(run: Run, epochs: int) -> Settings:
+    """Return the settings of a run that is to have so many epochs, over the schedule that it has begun.
+
+    The schedule and the warm-up keep the epochs that they span: a longer schedule would have been another one from the
+    first step on. Raises ProcessError or SettingsError with the reason why that cannot be.
+    """
+    name, done = run.directory.name, run.state.epochs_done
+    settings = presets.from_run(run.directory)
+    if "imported_from" in run.directory.read_environment():
+        raise ProcessError(f"{name} was imported from a log: there is no checkpoint to go on from")
+    if epochs <= done:
+        raise ProcessError(f"{name} has {counted(done, 'epoch')} already: --epochs {epochs} leaves nothing to train")
+    train = settings.train
+    if train.schedule == "cyclical" and epochs > train.span:
+        raise ProcessError(
+            f"{name} cannot be trained beyond epoch {train.span}: there its cyclical schedule ends, with a learning "
+            f"rate of 0, and one over {epochs} epochs would have been another from the first step on; "
+            f"begin a run of its own: domcli run {shlex.quote(str(run.directory.settings))} "
+            f"--set train.epochs={epochs} --name NAME"
+        )
+    tables = settings.to_dict()
+    tables["train"] |= {"epochs": epochs, "schedule_epochs": train.span}
+    if epochs == train.span:
+        del tables["train"]["schedule_epochs"]
+    return presets.resolve_tables(tables, f"--epochs {epochs}")
+
+
+def extend(directory: RunDirectory, epochs: int) -> Settings:
+    """Have settings.toml say that the run is to have so many epochs, and return its settings (see `extended`).
+
+    It is then to be queued; should that not happen any more, `domcli resume` does it. Raises ProcessError for a run
+    that is queued or at work, StorageError if nothing can be written.
+    """
+    directory.require_own("resume")
+    with sole_access(directory):
+        if directory.waiting_ticket() is not None:
+            raise ProcessError(f"{directory.name} is queued already; take it out with domcli stop first")
+        settings = extended(read_run(directory), epochs)
+        try:
+            replace_text(directory.settings, tomli_w.dumps(settings.to_dict()))
+            directory.brief.unlink(missing_ok=True)  # it tells of the settings of before
+        except OSError as error:
+            raise StorageError(f"cannot write {directory.settings}: {error.strerror}") from error
+    return settings
+
+
+def is_complete(run: Run) -> bool:
+    """Tell whether a run is finished and its settings ask for no more epochs than it was started for."""
+    train, started = run.settings.get("train"), run.state.started
+    wanted = train.get("epochs") if isinstance(train, dict) else None
+    more = started is not None and isinstance(wanted, int) and wanted > started.epochs
+    return run.status == "finished" and not more
