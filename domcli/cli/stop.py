@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from domcli.process import ProcessIdentity
     from domcli.rundir import RunDirectory
     from domcli.runs import Run
+
+MOST_SECONDS = 600.0
+"""How long a stop is waited for."""
+TELL_SECONDS = 5.0
+"""After which it is told what is awaited, and again whenever that changes."""
 
 
 def stop(
@@ -81,9 +87,43 @@ def _wait(directory: RunDirectory, asked: dict[str, ProcessIdentity]) -> None:
     from domcli import launch
 
     identity = asked.get(str(directory.path))
-    if identity is not None:
-        launch.wait_stopped(directory, identity)
-        _tell_ended(directory, "stopped")
+    if identity is None:
+        return
+    began, told = time.monotonic(), ""
+    while True:
+        try:
+            launch.wait_stopped(directory, identity, TELL_SECONDS)
+            break
+        except ProcessError:
+            awaited = _awaited(directory)
+        if time.monotonic() - began >= MOST_SECONDS:
+            at_once = f"{options.program()} kill {options.reference(directory)}"
+            raise ProcessError(
+                f"{directory.name} was asked to stop and has not within {MOST_SECONDS / 60:.0f} minutes: {awaited}. "
+                f"It stops once that is done; to end it at once: {at_once}"
+            )
+        if awaited != told:
+            output.note(f"{directory.name} was asked to stop: {awaited} (Ctrl-C ends the waiting, not the stopping)")
+            told = awaited
+    _tell_ended(directory, "stopped")
+
+
+def _awaited(directory: RunDirectory) -> str:
+    """Return what a trainer that was asked to stop is still doing, as far as its events say so."""
+    from domcli.runs import read_run
+
+    run = read_run(directory, brief=True)
+    progress = run.state.progress
+    if run.started is None:
+        return "its trainer is at its start, loading PyTorch and the data"
+    if progress is None or progress.epoch <= run.state.epochs_done:
+        place = f"in epoch {run.state.epochs_done + 1}"
+    elif progress.phase == "train":
+        place = f"in epoch {progress.epoch}, at step {progress.step} of {progress.steps}"
+    else:
+        what = "test" if progress.phase == "test" else "attack on the training set"
+        place = f"in the {what} of epoch {progress.epoch}, at batch {progress.step} of {progress.steps}"
+    return f"its trainer is {place}, ends what it has begun there, and then writes a checkpoint"
 
 
 def _kill(directory: RunDirectory) -> None:

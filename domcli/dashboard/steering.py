@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from domcli import launch, presets, rundir
+from domcli import launch, presets
 from domcli.errors import DomcliError, SettingsError
 from domcli.launch import planning
 from domcli.launch.planning import Planned

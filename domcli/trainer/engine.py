@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -36,6 +38,9 @@ class Engine:
         self._no_graphs = no_graphs
         self.network = training.classifier
         self.about_network: dict[str, str] = {}
+        self._check: Callable[[], None] | None = None
+        self._statistics: list[Tensor] = []
+        self._before: list[Tensor] = []
 
     def describe(self) -> dict[str, str]:
         """Return what environment.json says of how steps are done."""
@@ -47,10 +52,19 @@ class Engine:
             found["kernels"] = operations.describe(self._training.precision)
         return {**found, **self.about_network}
 
+    def heed(self, check: Callable[[], None]) -> None:
+        """Call `check` before every pass from now on, those of attacks among them; what it raises undoes the step.
+
+        On a CPU a step may take a minute, and the batch of a test several.
+        """
+        self._check = check
+        self._statistics = self._training.classifier.statistics()
+        self._before = [values.clone() for values in self._statistics]
+
     def step(self, index: Tensor, lr: float, dom_active: bool) -> None:
         """Train on the patterns at `index`; every random number is drawn from the default generators."""
         images, labels = self.batch(index)
-        with self.arithmetic():
+        with self._whole(), self.arithmetic():
             outcome = self.learn(images, labels, dom_active)
         self.finish(index, lr, outcome)
 
@@ -73,7 +87,7 @@ class Engine:
     def learn(self, images: Tensor, labels: Tensor, dom_active: bool) -> StepOutcome:
         """Leave the gradients of the step in the parameters (paper, Algorithm 1)."""
         self._training.optimizer.zero_grad()
-        return train_step(self.network, images, labels, self._training.plan, dom_active)
+        return train_step(self._heeding(), images, labels, self._training.plan, dom_active)
 
     def finish(self, index: Tensor, lr: float | Tensor, outcome: StepOutcome) -> None:
         """Update the parameters, and note what the step saw."""
@@ -88,14 +102,42 @@ class Engine:
 
     def attacked_sums(self, pixels: Tensor, labels: Tensor, attacks: Attacks) -> Tensor:
         """See `measure`."""
-        rows = [_sums(self.network, pixels, labels)]
+        network = self._heeding()
+        rows = [_sums(network, pixels, labels)]
         for attack in (attacks.pgd, attacks.one_step):
             if attack is None:
                 rows.append(torch.zeros_like(rows[0]))
             else:
-                perturbed = pixels + perturb(loss_of(self.network), pixels, labels, attack)
-                rows.append(_sums(self.network, perturbed, labels))
+                perturbed = pixels + perturb(loss_of(network), pixels, labels, attack)
+                rows.append(_sums(network, perturbed, labels))
         return torch.stack(rows)
+
+    def _heeding(self) -> Network:
+        """Return the network, before each pass of which it is looked whether to go on."""
+        check, network = self._check, self.network
+        if check is None:
+            return network
+
+        def passed(images: Tensor) -> Tensor:
+            check()
+            return network(images)
+
+        return passed
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Have what is broken off within leave no trace: the parameters do not change before a step's end, but passes
+        in train mode move the running statistics of batch norm.
+        """
+        if self._check is None:
+            yield
+            return
+        torch._foreach_copy_(self._before, self._statistics)
+        try:
+            yield
+        except BaseException:
+            torch._foreach_copy_(self._statistics, self._before)
+            raise
 
 
 @torch.no_grad()

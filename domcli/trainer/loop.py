@@ -49,6 +49,8 @@ def train(
     """
     startup = startup or Startup()
     training = set_up(run, settings, device_name, stop, startup, without_graphs)
+    if training.device.type == "cpu":
+        training.engine.heed(stop.check)
     archive = _archive(run, training)
     with BackgroundWriter(writer) as background:
         keeper = Keeper(run, training, background)

@@ -1,4 +1,8 @@
-"""Being asked to stop: SIGTERM and SIGINT set a flag, which the trainer looks at between steps."""
+"""Being asked to stop: SIGTERM and SIGINT set a flag, which the trainer looks at between steps.
+
+On a CPU, where a step is long, it looks before every pass of the network, in attacks too; a step, or a test, that is
+broken off so is done again from its beginning.
+"""
 
 from __future__ import annotations
 

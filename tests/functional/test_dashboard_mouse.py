@@ -53,6 +53,8 @@ def test_a_run_is_started_killed_resumed_and_stopped(cli: CommandLine) -> None:
 
     async def act(driver: Driver) -> None:
         await click_in_help(driver, "Q", "quick run, about")
+        await driver.until(lambda: isinstance(driver.app.screen, Confirm))
+        await click(driver, "Start  y")
         await driver.until_status(NAME, "running")
         await click_in_help(driver, "K", "kill")
         await driver.until(lambda: isinstance(driver.app.screen, Confirm))

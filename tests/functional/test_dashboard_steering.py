@@ -25,7 +25,7 @@ def test_a_quick_run_is_started_and_watched_until_it_finishes(cli: CommandLine) 
     cli.play("finish")
 
     async def act(driver: Driver) -> None:
-        await driver.press("Q")
+        await driver.press("Q", "y")
         await driver.until_status("pgd-dom-re-quick-seed0", "finished")
         assert driver.under_cursor == "pgd-dom-re-quick-seed0"
         await driver.until(lambda: "finished after 6 epochs" in driver.detail())
@@ -36,12 +36,27 @@ def test_a_quick_run_is_started_and_watched_until_it_finishes(cli: CommandLine) 
     assert environment["command_line"] == "domcli run pgd-dom-re --quick --detach"
 
 
+def test_a_quick_run_is_asked_about_first(cli: CommandLine) -> None:
+    """Q is the key of leaving, with shift."""
+    cli.play("finish")
+
+    async def act(driver: Driver) -> None:
+        await driver.press("Q")
+        await driver.until(lambda: isinstance(driver.app.screen, Confirm))
+        assert "pgd-dom-re --quick" in driver.text()
+        await driver.press("escape")
+        assert driver.app.screen is driver.main
+
+    drive(act)
+    assert not Path("runs").exists()
+
+
 def test_a_run_is_stopped_and_resumed(cli: CommandLine) -> None:
     cli.play("wait")
 
     async def act(driver: Driver) -> None:
         name = "pgd-dom-re-quick-seed0"
-        await driver.press("Q")
+        await driver.press("Q", "y")
         await driver.until_status(name, "running")
         await driver.until(lambda: read_run(finding.find(Path("runs"), name)).state.epochs)
         await driver.press("p")
@@ -63,7 +78,7 @@ def test_leaving_touches_no_run(cli: CommandLine) -> None:
     cli.play("wait")
 
     async def act(driver: Driver) -> None:
-        await driver.press("Q")
+        await driver.press("Q", "y")
         await driver.until_status("pgd-dom-re-quick-seed0", "running")
         await driver.press("q")
 
@@ -240,7 +255,7 @@ def test_killing_asks_and_ends_the_trainer(cli: CommandLine) -> None:
 
     async def act(driver: Driver) -> None:
         name = "pgd-dom-re-quick-seed0"
-        await driver.press("Q")
+        await driver.press("Q", "y")
         await driver.until_status(name, "running")
         await driver.press("K")
         assert isinstance(driver.app.screen, Confirm)

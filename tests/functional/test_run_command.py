@@ -13,9 +13,12 @@ import psutil
 import pytest
 import tomli
 
+from domcli.cli import stop
+from domcli.events import Progress
 from domcli.launch.extend import extend
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
+from domcli.stream import EventWriter
 
 NAME = "pgd-dom-re-seed0"
 SHORT = ("pgd-dom-re", "--set", "train.epochs=4")
@@ -263,6 +266,36 @@ def test_detach_returns_with_the_trainer_at_work(cli, run, until):
     assert f"error: {NAME} already has a trainer (process {run.read_process().pid})" in refused.stderr
     assert cli("stop", "--kill", NAME).returncode == 0
     assert read_run(run).status == "lost"
+
+
+def test_stop_says_what_is_awaited_and_waits_for_it(cli, run, until):
+    cli("run", *SHORT, "--detach", scenario="stubborn")
+    until(lambda: read_run(run).state.epochs)
+    stopping = cli.begin("stop", NAME)
+    line = stopping.stderr.readline()
+    assert line == (
+        f"{NAME} was asked to stop: its trainer is in epoch 2, ends what it has begun there, and then writes a "
+        "checkpoint (Ctrl-C ends the waiting, not the stopping)\n"
+    )
+    os.kill(run.read_process().pid, signal.SIGUSR1)  # now it heeds
+    _, err = stopping.communicate(timeout=60)
+    assert (stopping.returncode, err) == (0, f"{NAME} was stopped; go on with: domcli resume {NAME}\n")
+
+
+def test_stop_that_gives_up_says_what_is_awaited_and_what_can_be_done(cli, run, until, monkeypatch):
+    monkeypatch.setattr(stop, "TELL_SECONDS", 0.1)
+    monkeypatch.setattr(stop, "MOST_SECONDS", 0.2)
+    cli("run", *SHORT, "--detach", scenario="stubborn")
+    until(lambda: read_run(run).state.epochs)
+    writer = EventWriter(run.events)
+    writer.write(Progress(phase="test", epoch=2, step=3, steps=20, images_per_second=1.0))
+    writer.close()
+    done = cli("stop", NAME)
+    assert done.returncode == 2
+    assert f"error: {NAME} was asked to stop and has not within " in done.stderr
+    assert "its trainer is in the test of epoch 2, at batch 3 of 20, ends what it has begun there" in done.stderr
+    assert done.stderr.endswith(f"It stops once that is done; to end it at once: domcli kill {NAME}\n")
+    assert read_run(run).status == "running"
 
 
 def test_a_finished_run_is_not_resumed(cli):

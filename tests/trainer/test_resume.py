@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import resource
 import signal
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import tiny
+import torch
+from safetensors.torch import load_file
 
 from domcli.events import AnyEvent, EpochEnd, Failed, Finished, Progress, Started, Stopped
 from domcli.rundir import RunDirectory
@@ -171,3 +174,51 @@ def test_a_disk_that_fills_up_while_events_are_written(undisturbed: RunDirectory
     assert (closing.cause, "No space left on device" in closing.reason) == ("storage", True)
     assert isinstance(tiny.finish(run)[-1], Finished)
     assert tiny.lasting(run) == tiny.lasting(undisturbed)
+
+
+class StopAtPass(StopFlag):
+    """Is asked to stop at some look whether to stop once it trains, before a step or a pass, counted from 1."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.left = number + 2  # it looks twice before it trains
+
+    def check(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.reason = "asked to by a test"
+        super().check()
+
+
+@pytest.mark.parametrize("preset", ["pgd-dom-augmix", "fgsm-dom-re", "natural-dom-re"])
+def test_a_step_or_test_that_is_broken_off_between_passes_is_done_again(tmp_path: Path, preset: str) -> None:
+    small = ("train.epochs=2", "train.batch_size=24", "data.train_images=48", "dom.threshold=3", "dom.warmup=0")
+    whole = tiny.make_run(tmp_path, preset, *small, name="whole")
+    tiny.train_here(whole)
+    run, places = tiny.make_run(tmp_path, preset, *small), []
+    for number in itertools.chain(range(2, 9), range(5, 100)):  # one after another: no trace may add up
+        try:
+            tiny.train_here(run, StopAtPass(number))
+            break
+        except StopRequested:
+            stopped = tiny.events(run)[-1]
+            assert isinstance(stopped, Stopped)
+            places.append((stopped.epoch, stopped.step))
+    assert places == sorted(places)
+    assert len(set(places)) > 3
+    assert preset == "natural-dom-re" or len(places) > len(set(places))  # several within one step
+    assert tiny.lasting(run) == tiny.lasting(whole)
+    weights, others = (load_file(one.checkpoint("last")) for one in (run, whole))
+    assert [name for name in weights if not torch.equal(weights[name], others[name])] == []
+
+
+def test_the_attack_of_a_test_is_broken_off(tmp_path: Path) -> None:
+    """In the middle of a batch, of which there is but one: that it is done is not waited for."""
+    run = tiny.make_run(tmp_path, "pgd-dom-re", "evaluation.steps=50", "train.epochs=1")
+    training_passes = 3 * (1 + 1 + 2 + 1)  # three steps: the look before each, judgement, attack, update
+    with pytest.raises(StopRequested):
+        tiny.train_here(run, StopAtPass(training_passes + 20))
+    stopped = tiny.events(run)[-1]
+    assert isinstance(stopped, Stopped)
+    assert (stopped.epoch, stopped.step) == (0, 3)
+    assert tiny.of_kind(tiny.events(run), EpochEnd) == []

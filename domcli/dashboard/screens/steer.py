@@ -58,7 +58,7 @@ class SteerActions(Screen[None]):
 
     KEYS: ClassVar[list[Binding]] = [
         Binding("n", "new_run", "new", tooltip="Set up and start a new run"),
-        Binding("Q", "quick_run", "quick run", show=False, tooltip="Start a quick run, of about a minute"),
+        Binding("Q", "quick_run", "quick run", show=False, tooltip="Start a quick run, about a minute, after asking"),
         Binding("c", "compare", "compare", tooltip="Compare the marked runs"),
         Binding("p", "stop", "stop", tooltip="Stop the run after a checkpoint, or take it out of the queue"),
         Binding("K", "kill", "kill", show=False, tooltip="End the run at once"),
@@ -147,10 +147,14 @@ class SteerActions(Screen[None]):
         self.app.push_screen(NewRun(self.runs_dir, preset or QUICK), self._start)
 
     def action_quick_run(self) -> None:
-        """Start a quick run."""
+        """Start a quick run, after asking: the key is that of leaving, with shift."""
+        from domcli.dashboard.screens.confirm import Confirm
         from domcli.dashboard.steering import Order
 
-        self._start(Order(QUICK, quick=True))
+        order = Order(QUICK, quick=True)
+        what = "It trains for about a minute, on the digits, and joins the queue."
+        question = Confirm("start", [f"{QUICK} --quick"], what)
+        self.app.push_screen(question, lambda agreed: self._start(order if agreed else None))
 
     def action_stop(self) -> None:
         """Stop the runs that are at work, after asking."""
