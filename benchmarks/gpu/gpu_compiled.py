@@ -21,8 +21,8 @@ from stage_training import (
     training_of,
 )
 
+from domcli.timing.estimate import IMAGES
 from domcli.trainer import device as devices
-from domcli.trainer.bench.estimate import IMAGES
 from domcli.trainer.fast import cuda
 from domcli.trainer.fast.remembered import conditions, recall
 

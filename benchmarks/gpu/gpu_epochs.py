@@ -1,7 +1,7 @@
 """Times of whole epochs of 50,000 images and tests of 10,000, and from them the hours of every preset.
 
 Found: `paradigms`, with `first_s` (records the graphs), `train_s`, `test_s` and `peak_bytes`; `steps`, with `ms` and
-`host_ms` of every case; `presets`, the estimates of domcli/trainer/bench/estimate.py, in seconds; `kept_s`, the seconds
+`host_ms` of every case; `presets`, the estimates of domcli/timing/estimate.py, in seconds; `kept_s`, the seconds
 between the epochs of a run of the digits with the paper's network, in which checkpoints are written.
 """
 
@@ -30,9 +30,9 @@ from domcli.presets import PARADIGMS as PRESET_PARADIGMS
 from domcli.presets import available, from_run, resolve
 from domcli.runs import read_run
 from domcli.stream import EventWriter, NoSink
+from domcli.timing.estimate import IMAGES, Measured, MeasuredEvaluation, MeasuredStep, estimate
 from domcli.trainer import device as devices
 from domcli.trainer.bench.cases import CASES, PARADIGMS, STEPS, TEST_IMAGES
-from domcli.trainer.bench.estimate import IMAGES, Measured, MeasuredEvaluation, MeasuredStep, estimate
 from domcli.trainer.bench.sides import evaluation
 from domcli.trainer.loop import train, train_epoch
 from domcli.trainer.report import ProgressReporter

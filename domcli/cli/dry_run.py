@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from domcli.cli import figures, output
 from domcli.plural import counted, plural
@@ -20,32 +20,39 @@ def show(planned: list[Planned], tickets: list[Ticket], runs_dir: Path, *, as_js
     estimator = Estimator(runs_dir, tickets[0])
     seconds = [estimator.seconds(one.settings) for one in planned]
     # A run that shares a device with fewer others keeps those behind it waiting: only the fewest can be counted on.
-    total = duration_of_all(seconds, min(map(_slots, tickets)))
+    slots = min(map(_slots, tickets))
+    total = duration_of_all(seconds, slots)
+    known = [time for time in seconds if time is not None]
+    of_known = duration_of_all(known, slots) if known else None
     names = _names(planned, runs_dir)
     if as_json:
-        _write_json(planned, tickets, names, seconds, total)
+        runs = _as_json(planned, tickets, names, seconds)
+        devices = [device.name for device in tickets[0].devices]
+        output.json_data(
+            {"runs": runs, "devices": devices, "slots": slots, "seconds": total, "known_seconds": of_known}
+        )
         return
     width = max(len(name) for name in names)
     for name, one, time in zip(names, planned, seconds, strict=True):
         epochs = f"{one.settings.train.epochs:>4} {plural(one.settings.train.epochs, 'epoch'):6}"
         output.data(f"{name:{width}}  {epochs}  {_hours(time)}")
-    runs = counted(len(planned), "run")
-    devices = ", ".join(device.name for device in tickets[0].devices)
-    output.data(f"{runs} on {devices}, {_at_a_time(tickets)}: {_hours(total)}")
-    known = sum(time is not None for time in seconds)
+    text = counted(len(planned), "run")
+    where = ", ".join(device.name for device in tickets[0].devices)
+    part = "" if len(known) in (0, len(seconds)) else f" for {len(known)} of them, the others are not known"
+    output.data(f"{text} on {where}, {_at_a_time(tickets)}: {_hours(of_known)}{part}")
     if known and any(ticket.jobs > 1 for ticket in tickets):
         output.note("runs that share a device take longer than those that were timed alone")
-    if known < len(seconds):
-        what = f"{len(seconds) - known} of them cannot be estimated: no run of that setting"
+    if len(known) < len(seconds):
+        what = f"{len(seconds) - len(known)} of them cannot be estimated: no run of that setting"
         if not known:
             what = f"this cannot be estimated: no run of {'that setting' if len(seconds) == 1 else 'these settings'}"
-        output.note(f"{what} has been timed on this device (an epoch of one is enough)")
+        output.note(f"{what} has been timed on this device (an epoch of one is enough), nor measured by domcli bench")
 
 
-def _write_json(
-    planned: list[Planned], tickets: list[Ticket], names: list[str], seconds: list[float | None], total: float | None
-) -> None:
-    runs = [
+def _as_json(
+    planned: list[Planned], tickets: list[Ticket], names: list[str], seconds: list[float | None]
+) -> list[dict[str, Any]]:
+    return [
         {
             "name": name,
             "preset": one.preset,
@@ -55,8 +62,6 @@ def _write_json(
         }
         for name, one, time, ticket in zip(names, planned, seconds, tickets, strict=True)
     ]
-    devices = [device.name for device in tickets[0].devices]
-    output.json_data({"runs": runs, "devices": devices, "slots": min(map(_slots, tickets)), "seconds": total})
 
 
 def _slots(ticket: Ticket) -> int:

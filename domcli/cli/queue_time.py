@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from domcli.cli.summary import total_epochs
@@ -13,10 +14,20 @@ if TYPE_CHECKING:
     from domcli.ticket import Ticket
 
 
-def queue_seconds(runs: Sequence[Run], places: Mapping[str, int]) -> float | None:
-    """Return about how long it takes until the last queued run is done, at the pace of runs of the same setting.
+@dataclass(frozen=True)
+class QueueTime:
+    """About how long it takes until the last queued run is done."""
 
-    None if nothing is queued, runs wait in several queues or for different devices, or one has not been timed.
+    seconds: float
+    """Of the runs of which that can be told."""
+    unknown: int
+    """How many others there are."""
+
+
+def queue_time(runs: Sequence[Run], places: Mapping[str, int]) -> QueueTime | None:
+    """Return how long the queue will take, at the pace of runs of the same setting.
+
+    None if nothing is queued, runs wait in several queues or for different devices, or none has been timed.
     """
     waiting = sorted((run for run in runs if run.directory.name in places), key=lambda run: places[run.directory.name])
     tickets = [run.ticket for run in waiting if run.ticket is not None]
@@ -26,7 +37,10 @@ def queue_seconds(runs: Sequence[Run], places: Mapping[str, int]) -> float | Non
     ahead = [run.state.remaining_seconds() for run in runs if run.status == "running" and _at_work_here(run, ticket)]
     ahead += [None for run in runs if run.status == "starting" and _at_work_here(run, ticket)]
     slots = len(ticket.devices) * min(ticket.jobs for ticket in tickets)
-    return duration_of_all([*ahead, *_durations(runs, waiting, ticket)], slots)
+    each = [*ahead, *_durations(runs, waiting, ticket)]
+    known = [seconds for seconds in each if seconds is not None]
+    seconds = duration_of_all(known, slots) if known else None
+    return None if seconds is None else QueueTime(seconds, len(each) - len(known))
 
 
 def _durations(runs: Sequence[Run], waiting: Sequence[Run], ticket: Ticket) -> list[float | None]:

@@ -17,6 +17,7 @@ import typer
 
 from domcli.cli import figures, options, output
 from domcli.cli.selection import SelectionError, directories, parse_states, wake_queue
+from domcli.plural import counted
 
 if TYPE_CHECKING:
     from domcli.runs import Run
@@ -122,12 +123,15 @@ def _list(view: View, place: str, *, as_json: bool) -> None:
 
 def footer(runs: Sequence[Run], places: Mapping[str, int], *, whole: bool) -> str:
     """Return how many runs are doing what, and how long the queue will take if all of it is listed and timed."""
-    from domcli.cli.queue_time import queue_seconds
+    from domcli.cli.queue_time import queue_time
 
     counts = Counter(run.status for run in runs)
     text = ", ".join(f"{counts[state]} {state}" for state in ORDER if counts[state])  # type: ignore[index]
-    seconds = queue_seconds(runs, places) if whole else None
-    return text if seconds is None else f"{text}; the queue is done in about {figures.duration(seconds)}"
+    found = queue_time(runs, places) if whole else None
+    if found is None:
+        return text
+    more = f", not counting {counted(found.unknown, 'run')} of unknown length" if found.unknown else ""
+    return f"{text}; the queue is done in about {figures.duration(found.seconds)}{more}"
 
 
 def _keys(places: Mapping[str, int]) -> dict[SortKey, Callable[[Run], Any]]:

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domcli import devices, finding
+from domcli import __version__, devices, finding
 from domcli.runs import Run, read_run
+from domcli.sharing import figures
+from domcli.timing.estimate import Measured, NotMeasured, estimate
+from domcli.timing.kept import Conditions, recall
 
 if TYPE_CHECKING:
     from domcli.settings import Settings
@@ -45,14 +48,29 @@ class Estimator:
             products.get(device.visible or "", "") if device.is_gpu else devices.cpu_name() for device in ticket.devices
         }
         self._timed = list(self._look(runs_dir))
+        self._measured = [_measured(name, gpu=any(device.is_gpu for device in ticket.devices)) for name in self._names]
 
     def seconds(self, settings: Settings) -> float | None:
-        """Return about how long a run with these settings will take, None if none like it has been timed here."""
+        """Return about how long a run with these settings will take, as those like it took here, else as measured by
+        `domcli bench`; None if there is neither.
+        """
         wanted = cost_key(settings.to_dict())
         like = [timed for timed in self._timed if timed.key == wanted]
         # Epochs after the warm-up may take longer, and only a whole run has had all of them.
         paces = [timed.pace for timed in like if timed.whole] or [timed.pace for timed in like]
-        return sum(paces) / len(paces) * settings.train.epochs if paces else None
+        return sum(paces) / len(paces) * settings.train.epochs if paces else self._benched(settings)
+
+    def _benched(self, settings: Settings) -> float | None:
+        """Return what `domcli bench` lets expect, on the slowest of the devices; None if one was not measured."""
+        found = []
+        for measured in self._measured:
+            if measured is None:
+                return None
+            try:
+                found.append(float(estimate(settings, measured)["total"]))
+            except NotMeasured:
+                return None
+        return max(found, default=None)
 
     def _look(self, runs_dir: Path) -> Iterator[Timed]:
         for directory in finding.list_runs(runs_dir):
@@ -63,6 +81,13 @@ class Estimator:
 
     def _on_device(self, run: Run) -> bool:
         return run.state.started is not None and run.state.started.device_name in self._names
+
+
+def _measured(name: str, *, gpu: bool) -> Measured | None:
+    """Return what `domcli bench` has measured on a device, with the software of now."""
+    cores = None if gpu else devices.cpu_count()
+    found = recall(Conditions(device=name, cores=cores, torch=figures.torch_version(), domcli=__version__))
+    return None if found is None else found.measured()
 
 
 def duration_of_all(seconds: Sequence[float | None], slots: int) -> float | None:

@@ -17,6 +17,12 @@ from domcli.sharing import figures
 TINY = ("--device", "cpu", "--width", "4", "--batch-size", "16", "--quick", "--pairs", "2")
 
 
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
+    """What is measured here is no measurement of this machine."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
 def test_table_and_json(cli, tmp_path):
     done = cli("bench", *TINY, "--only", "natural", "--only", "natural-augmix,", "--json", "found.json")
     assert done.returncode == 0, done.stderr
@@ -52,6 +58,11 @@ def test_table_and_json(cli, tmp_path):
     assert "natural-dom-augmix" in rows
     assert "16 of 18 presets are not estimated" in done.stdout
     assert "measuring natural-augmix, ETA " in done.stderr
+    # It is remembered, and so a dry run knows it, of the same size alone.
+    size = ("--set", "model.width=4", "--set", "train.batch_size=16", "--device", "cpu", "--dry-run", "--json")
+    known, unknown = cli.json("run", "natural-dom-augmix", "pgd-dom-re", *size)["runs"]
+    assert known["seconds"] == pytest.approx(estimates["natural-dom-augmix"]["total"])
+    assert unknown["seconds"] is None
 
 
 def test_ctrl_c_shows_what_was_measured(cli, until, tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ import pytest
 from at_work import supervisors
 from terminal import Terminal
 
-from domcli import finding, process
+from domcli import devices, finding, process
 from domcli.rundir import RunDirectory
 from domcli.runs import Run, read_run
 
@@ -237,6 +237,21 @@ def test_a_dry_run_starts_nothing_and_estimates_from_what_was_timed(cli, tmp_pat
     assert list(tmp_path.iterdir()) == []
     assert "cannot be estimated" not in done.stderr
     assert cli(*arguments).stderr.startswith("this cannot be estimated: no run of these settings has been timed on")
+
+
+def test_an_unknown_run_does_not_hide_the_time_of_those_that_are_known(cli, tmp_path, monkeypatch):
+    cli("run", "pgd-dom-re", *SHORT, scenario="finish")
+    (timed,) = runs_of(tmp_path)
+    monkeypatch.setattr(devices, "cpu_name", lambda: timed.state.started.device_name)
+    arguments = ("run", "pgd-dom-re", "natural-dom-re", "--seeds", "1,2", *SHORT, "--dry-run")
+    found = cli.json(*arguments, "--json")
+    assert [run["seconds"] for run in found["runs"]] == [10.0, 10.0, None, None]
+    assert (found["seconds"], found["known_seconds"]) == (None, 20.0)
+    done = cli(*arguments)
+    assert done.stdout.splitlines()[-1].endswith("about 0:00:20 for 2 of them, the others are not known")
+    assert done.stderr.startswith("2 of them cannot be estimated: no run of that setting has been timed on this device")
+    assert "4 epochs " in done.stdout
+    assert "1 epoch " in cli("run", "pgd-dom-re", "--set", "train.epochs=1", "--dry-run").stdout
 
 
 def test_a_dry_run_names_runs_as_the_run_does(cli, tmp_path):

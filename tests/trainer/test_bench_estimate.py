@@ -9,20 +9,20 @@ from torch.utils.flop_counter import FlopCounterMode
 from domcli.errors import SettingsError
 from domcli.presets import available, resolve
 from domcli.settings import ModelSettings
-from domcli.trainer.bench import floor, remaining
-from domcli.trainer.bench.cases import CASES, Options, evaluates
-from domcli.trainer.bench.estimate import (
+from domcli.timing.estimate import (
     Measured,
     MeasuredEvaluation,
     MeasuredStep,
     NotMeasured,
+    PlainEvaluation,
     against_plain,
     estimate,
     evaluations_of,
     steps_before,
 )
+from domcli.trainer.bench import floor, remaining
+from domcli.trainer.bench.cases import CASES, Options, evaluates
 from domcli.trainer.bench.plain import evaluate
-from domcli.trainer.bench.workers import PlainEvaluation
 from domcli.trainer.models import build
 
 LIMITS = floor.Limits(flops=989e12, flops_source="known", bandwidth=4e12, bandwidth_source="known")

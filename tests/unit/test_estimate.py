@@ -6,18 +6,22 @@ import msgspec
 import pytest
 import samples
 
-from domcli import devices, launch
+from domcli import __version__, devices, launch
 from domcli.devices import CPU, Device, Gpu
 from domcli.events import Finished
 from domcli.launch.estimate import Estimator, duration_of_all
 from domcli.presets import resolve
+from domcli.sharing import figures
 from domcli.stream import EventWriter
+from domcli.timing import kept
+from domcli.timing.estimate import Measured, MeasuredEvaluation, MeasuredStep
 
 HERE = "Test CPU"
 
 
 @pytest.fixture(autouse=True)
-def _machine(monkeypatch):
+def _machine(monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setattr(devices, "cpu_name", lambda: HERE)
     monkeypatch.setattr(devices, "gpus", lambda: [Gpu(0, "GPU-a", "Test GPU", 1, 0, None, ())])
 
@@ -86,3 +90,63 @@ def test_a_part_is_used_for_a_setting_of_which_no_run_has_finished(tmp_path):
 )
 def test_the_queue_takes_as_long_as_its_longest_slot(seconds, slots, expected):
     assert duration_of_all(seconds, slots) == expected
+
+
+def benched(*presets: str, device: str = HERE, cores: int | None = None, **changes: str) -> kept.Conditions:
+    """Remember steps of 0.1 s and evaluations of 1 ms an image, of these presets with and without DOM."""
+    conditions = kept.Conditions(
+        device=device,
+        cores=devices.cpu_count() if cores is None else cores or None,
+        torch=changes.get("torch", figures.torch_version()),
+        domcli=changes.get("domcli", __version__),
+    )
+    measured = Measured()
+    for preset in presets:
+        for overrides in ([], ["dom.operate=none"]):
+            settings = resolve(preset, overrides)
+            measured.add_step(settings, MeasuredStep(preset, 0.1))
+            measured.add_evaluation(settings, MeasuredEvaluation(preset, 0.5, 500))
+    kept.remember(conditions, measured)
+    return conditions
+
+
+def test_what_bench_has_measured_is_used_where_no_run_was_timed(tmp_path):
+    benched("pgd-dom-re")
+    assert estimate(tmp_path, "pgd-dom-re", "train.epochs=10") == pytest.approx(10 * (391 * 0.1 + 10))
+    assert estimate(tmp_path, "pgd-dom-re", "model.width=32") is None
+    assert estimate(tmp_path, "fgsm-dom-re") is None
+    timed(tmp_path, "pgd-dom-re")
+    assert estimate(tmp_path, "pgd-dom-re", "train.epochs=10") == 100
+
+
+@pytest.mark.parametrize(
+    "elsewhere", [{"device": "Other CPU"}, {"cores": 99}, {"torch": "0.1"}, {"domcli": "0.0.0"}, {"cores": 0}]
+)
+def test_what_was_measured_elsewhere_or_with_other_software_does_not_count(tmp_path, elsewhere):
+    benched("pgd-dom-re", **elsewhere)
+    assert estimate(tmp_path, "pgd-dom-re") is None
+
+
+def test_measurements_are_kept_side_by_side_and_renewed(tmp_path):
+    benched("pgd-dom-re")
+    benched("fgsm-dom-re")
+    benched("natural-dom-re", device="Test GPU", cores=0)
+    assert estimate(tmp_path, "pgd-dom-re") is not None
+    assert estimate(tmp_path, "fgsm-dom-re") is not None
+    assert estimate(tmp_path, "natural-dom-re") is None
+    assert estimate(tmp_path, "natural-dom-re", device=Device("cuda:0", "GPU-a")) is not None
+    measured = Measured()
+    measured.add_step(resolve("pgd-dom-re", ["dom.operate=none"]), MeasuredStep("x", 0.2))
+    kept.remember(benched(), measured)
+    once = 195.5 * 0.2 + 195.5 * 0.1  # half of the epoch comes before DOM
+    assert estimate(tmp_path, "pgd-dom-re", "train.epochs=1") == pytest.approx(once + 10, abs=0.2)
+
+
+@pytest.mark.parametrize("content", ["", "[", "[1]", '[{"conditions": 3}]', "[" * 100_000, '{"a": NaN}', "\xff"])
+def test_damaged_measurements_count_as_none(tmp_path, content):
+    conditions = benched("pgd-dom-re")
+    kept.file().write_text(content, encoding="latin-1")
+    assert kept.recall(conditions) is None
+    assert estimate(tmp_path, "pgd-dom-re") is None
+    benched("pgd-dom-re")
+    assert estimate(tmp_path, "pgd-dom-re") is not None

@@ -14,20 +14,23 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from domcli import __version__
+from domcli import __version__, devices
 from domcli.presets import available, resolve
 from domcli.settings import Settings
-from domcli.trainer.bench.cases import CASES, TEST_IMAGES, Options, steps_of
-from domcli.trainer.bench.estimate import (
+from domcli.sharing import figures
+from domcli.timing.estimate import (
     Measured,
     MeasuredEvaluation,
     MeasuredStep,
     NotMeasured,
+    PlainEvaluation,
     against_plain,
     estimate,
 )
+from domcli.timing.kept import Conditions
+from domcli.trainer.bench.cases import CASES, TEST_IMAGES, Options, steps_of
 from domcli.trainer.bench.floor import floor
-from domcli.trainer.bench.workers import Machine, Measurement, PlainEvaluation
+from domcli.trainer.bench.workers import Machine, Measurement
 
 SCHEMA = 1
 ASSUMPTIONS = (
@@ -114,7 +117,18 @@ class Report:
         found["plain_evaluation"] = [asdict(one) for one in case.plain_evaluations]
         return found
 
+    def conditions(self) -> Conditions:
+        """Return under which conditions it is measured."""
+        about = self.machine.environment
+        cores = devices.cpu_count() if self.machine.device_type == "cpu" else None
+        return Conditions(device=about["device_name"], cores=cores, torch=figures.torch_version(), domcli=__version__)
+
     def _estimates(self) -> list[dict[str, Any]]:
+        measured = self.measured()
+        return [_estimate(name, settings, measured) for name, settings in self._presets.items()]
+
+    def measured(self) -> Measured:
+        """Return the medians of what has been measured."""
         measured = Measured()
         for case in self.cases:
             if steps := [one.seconds for one in case.measured["domcli"]]:
@@ -127,7 +141,7 @@ class Report:
                 measured.add_plain_step(case.settings, statistics.median(steps))
             if case.plain_evaluations:
                 measured.plain_evaluation = min(case.plain_evaluations, key=lambda one: one.test + one.train)
-        return [_estimate(name, settings, measured) for name, settings in self._presets.items()]
+        return measured
 
 
 def _estimate(name: str, settings: Settings, measured: Measured) -> dict[str, Any]:

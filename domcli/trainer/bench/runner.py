@@ -10,6 +10,7 @@ from typing import Any
 
 from domcli.errors import DeviceError
 from domcli.settings import Settings
+from domcli.timing import kept
 from domcli.trainer.bench import remaining
 from domcli.trainer.bench.cases import EVALUATIONS, TEST_IMAGES, Options, evaluates, steps_of
 from domcli.trainer.bench.report import Case, Report
@@ -64,8 +65,16 @@ class Runner:
                 self._measure(case)
             except WorkerFailed as failed:
                 case.problem = str(failed)
+            self._remember()
             self._tell_report(complete=False)
         self._tell_report(complete=True)
+
+    def _remember(self) -> None:
+        """Keep what has been measured so far, for estimates of runs."""
+        try:
+            kept.remember(self._report.conditions(), self._report.measured())
+        except OSError as error:
+            log.warning("cannot keep what was measured in %s: %s", kept.file(), error)
 
     def _plan(self, case: Case, add: Callable[[str, float], None]) -> None:
         """Add what a case needs to the schedule."""

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from domcli.settings import AttackSettings, Settings
 from domcli.stream import NoSink
+from domcli.timing.estimate import IMAGES, PlainEvaluation
 from domcli.trainer import device as devices
 from domcli.trainer.augment import to_float, to_uint8
 from domcli.trainer.bench.cases import TEST_IMAGES
-from domcli.trainer.bench.estimate import IMAGES
 from domcli.trainer.bench.limits import measure_limits
-from domcli.trainer.bench.workers import Answers, Job, Machine, Measurement, PlainEvaluation, Timed
+from domcli.trainer.bench.workers import Answers, Job, Machine, Measurement, Timed
 from domcli.trainer.data import Dataset, ImageSet
 from domcli.trainer.evaluate import Attacks, Draws, evaluate
 from domcli.trainer.fast import settle

@@ -59,14 +59,6 @@ class Measurement(Timed):
 
 
 @dataclass(frozen=True)
-class PlainEvaluation:
-    """Seconds for each image that the plain loop evaluates: of the test set, and of the training set."""
-
-    test: float
-    train: float
-
-
-@dataclass(frozen=True)
 class Machine:
     """What is computed on: `device_type` is cpu or cuda, `environment` what is told of it."""
 

@@ -5,15 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from domcli.settings import Settings
-from domcli.trainer.bench.workers import PlainEvaluation
+if TYPE_CHECKING:
+    from domcli.settings import Settings
+
 
 IMAGES = {"cifar10": (50_000, 10_000), "cifar100": (50_000, 10_000), "svhn": (73_257, 26_032)}
 """Training and test images of the data sets whose images are 32 x 32 in colour, as those that are measured."""
 
-Key = tuple[object, ...]
+Key = str
+"""What a time depends on, written as Python does."""
+
+
+@dataclass(frozen=True)
+class PlainEvaluation:
+    """Seconds for each image that the plain loop evaluates: of the test set, and of the training set."""
+
+    test: float
+    train: float
 
 
 @dataclass(frozen=True)
@@ -69,21 +79,16 @@ def step_key(settings: Settings, *, after_warmup: bool = True, augment: str | No
     operate = dom.operate if after_warmup else "none"
     augments = (operate, dom.iterations) if operate in ("augmix", "randaugment") else (operate,)
     everywhere = settings.data.augment if augment is None else augment
-    return _network(settings), settings.train.batch_size, perturbed, augments, everywhere
+    return repr((_network(settings), settings.train.batch_size, perturbed, augments, everywhere))
 
 
 def evaluation_key(settings: Settings) -> Key:
     """Return what the time of an evaluation depends on, for one image."""
     evaluation = settings.evaluation
     if evaluation.attack == "none":
-        return _network(settings), "natural"
-    return (
-        _network(settings),
-        settings.attack.norm,
-        evaluation.steps,
-        evaluation.restarts,
-        settings.attack.name == "fgsm",
-    )
+        return repr((_network(settings), "natural"))
+    strength = (settings.attack.norm, evaluation.steps, evaluation.restarts)
+    return repr((_network(settings), strength, settings.attack.name == "fgsm"))
 
 
 def steps_before(settings: Settings, steps_per_epoch: int) -> int:
@@ -181,5 +186,5 @@ def _counts(settings: Settings) -> tuple[int, int]:
     return settings.data.train_images or train, settings.data.test_images or test
 
 
-def _network(settings: Settings) -> Key:
+def _network(settings: Settings) -> tuple[object, ...]:
     return settings.model.name, settings.model.width, settings.train.precision
