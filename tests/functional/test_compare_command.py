@@ -161,7 +161,8 @@ def test_a_file_that_cannot_be_written_is_a_sentence_and_leaves_the_old_one(cli,
     ],
 )
 def test_a_file_that_is_refused_is_so_before_anything_is_written(cli, tmp_path, arguments, sentence):
-    done = cli("compare-runs", "pgd", "--plot", "curves.svg", *arguments)
+    plot = () if "--plot" in arguments else ("--plot", "curves.svg")
+    done = cli("compare-runs", "pgd", *plot, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {sentence}")
     assert len(done.stderr.splitlines()) == 1

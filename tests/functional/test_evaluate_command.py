@@ -47,7 +47,8 @@ def attack(cli, monkeypatch):
 
     def evaluate(*arguments, scenario="finish"):
         monkeypatch.setenv("FAKE_ASSESS", scenario)
-        return cli("evaluate", "a-run", "--device", "cpu", *arguments)
+        device = () if "--device" in arguments else ("--device", "cpu")
+        return cli("evaluate", "a-run", *device, *arguments)
 
     return evaluate
 
