@@ -54,9 +54,11 @@ class Run:
     @property
     def total_epochs(self) -> int | None:
         """How many epochs it is to have; None where nothing says so that can be true."""
-        # The settings first: a run that is to be trained on says so there before its trainer does.
-        started = self.state.started
-        return self._train_setting("epochs") or (started.epochs if started and 0 < started.epochs < 2**63 else None)
+        started, wanted = self.state.started, self._train_setting("epochs")
+        if started is None or not 0 < started.epochs < 2**63:
+            return wanted
+        # A run that is to be trained on says so in its settings before its trainer does.
+        return wanted if wanted and self.status == "queued" else started.epochs
 
     @property
     def span(self) -> int | None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from domcli import rundir
 from domcli.errors import DomcliError, RunDirectoryError, SettingsError
-from domcli.launch.prepare import create_run, default_name
+from domcli.launch.prepare import create_run
 from domcli.launch.queue import cancel
-from domcli.naming import seed_name
+from domcli.naming import default_name, seed_name
 from domcli.rundir import RunDirectory
 from domcli.ticket import Ticket
 

@@ -329,7 +329,6 @@ def test_a_finished_run_is_trained_on(cli, run):
 def test_a_run_whose_launch_was_lost_after_it_was_to_go_on_is_resumed(cli, run):
     cli("run", *SHORT, scenario="finish")
     extend(run, 5)  # and then whoever was to queue it is killed
-    assert cli.json("runs", "--json")[0]["epochs"] == 5
     assert cli("resume", NAME, scenario="finish").returncode == 0
     assert read_run(run).state.epochs_done == 5
 
