@@ -66,7 +66,7 @@ def make(
 
 def another_machines_ticket(name: str, **changes: Any) -> Ticket:
     """Return a ticket that nobody here launches a run for."""
-    usual = {"queued": time.time(), "host": "another-machine", "owner": 0, "folder": "/", "devices": (CPU,)}
+    usual = {"queued": time.time(), "host": "another-machine", "owner": os.geteuid(), "folder": "/", "devices": (CPU,)}
     return Ticket(id=name, **{**usual, **changes})
 
 

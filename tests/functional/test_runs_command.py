@@ -198,7 +198,7 @@ def test_colours_are_for_terminals_that_have_them(cli, monkeypatch, variables: d
 
 
 def test_the_time_that_the_queue_takes_is_told_when_it_is_known(cli):
-    here = {"host": socket.gethostname(), "queued": 5.0, "not_before": time.time() + 60}
+    here = {"host": socket.gethostname(), "owner": _user(), "queued": 5.0, "not_before": time.time() + 60}
     make("timed", "finished", epochs=4)
     make("waiting", "queued", **here)
     make("also-waiting", "queued", **here)
