@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from domcli.runs import RunReader, read_run
 from domcli.runstate import RunState, fold
 from domcli.ticket import Ticket
 
-TICKET = Ticket(id="the ticket", queued=5.0, host="here", owner=0, folder="/", devices=(Device("cuda:1", "GPU-1"),))
+TICKET = Ticket(id="the ticket", queued=5.0, host="here", owner=os.geteuid(), folder="/", devices=(Device("cuda:1", "GPU-1"),))
 
 
 @pytest.fixture
