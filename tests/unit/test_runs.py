@@ -18,7 +18,9 @@ from domcli.runs import RunReader, read_run
 from domcli.runstate import RunState, fold
 from domcli.ticket import Ticket
 
-TICKET = Ticket(id="the ticket", queued=5.0, host="here", owner=os.geteuid(), folder="/", devices=(Device("cuda:1", "GPU-1"),))
+TICKET = Ticket(
+    id="the ticket", queued=5.0, host="here", owner=os.geteuid(), folder="/", devices=(Device("cuda:1", "GPU-1"),)
+)
 
 
 @pytest.fixture
