@@ -104,6 +104,23 @@ def is_regular(path: Path) -> bool:
         return False
 
 
+def path_as_text(path: Path) -> str:
+    """Return a path for a JSON file; one with bytes that are not UTF-8 becomes their digits, after a null."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return f"\0{os.fsencode(path).hex()}"
+    return str(path)
+
+
+def text_as_path(text: str) -> Path:
+    """Return the path that `path_as_text` was given; of text that it did not write, a path at which nothing is."""
+    if text.startswith("\0"):
+        with contextlib.suppress(ValueError):
+            return Path(os.fsdecode(bytes.fromhex(text[1:])))
+    return Path(text)
+
+
 def user_name(uid: int) -> str:
     """Return what a user is called."""
     try:

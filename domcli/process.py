@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 import psutil
 
+from domcli import files
 from domcli.bounds import Count, Seconds
 from domcli.errors import ProcessError
 
@@ -38,6 +39,11 @@ class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
     """How it ended, where that was seen; a negative number is the signal that ended it."""
 
+    @property
+    def folder(self) -> Path:
+        """Where it was launched."""
+        return files.text_as_path(self.cwd)
+
 
 def identify(pid: int | None = None) -> ProcessIdentity | None:
     """Return the identity of a process of this machine (default: this one), or None if there is no such process."""
@@ -50,7 +56,7 @@ def identify(pid: int | None = None) -> ProcessIdentity | None:
         pid=process.pid,
         start_time=started,
         host=socket.gethostname(),
-        cwd=str(Path.cwd()),
+        cwd=files.path_as_text(Path.cwd()),
         launched=started,
         birth=_birth(process.pid),
     )

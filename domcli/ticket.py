@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
+from domcli import files
 from domcli.bounds import Count, Seconds
 from domcli.devices import Device
 
@@ -40,6 +43,11 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     """It waits until then, seconds since 1970."""
     directory: int = 0
     """Inode of the run directory: a copy of it is not in the queue."""
+
+    @property
+    def where(self) -> Path:
+        """Where the trainer runs."""
+        return files.text_as_path(self.folder)
 
     @property
     def order(self) -> tuple[float, int, str]:

@@ -98,7 +98,7 @@ def _run_process(run: RunDirectory, folder: Path, slot: slots.Slot, wanted: str,
     """Start the process in the folder that the run was launched in, and follow it to its end."""
     placement = launch.Placement(device=slot.device, wanted=wanted)
     launched = run.read_process()
-    where = Path(launched.cwd) if launched is not None and Path(launched.cwd).is_dir() else Path.cwd()
+    where = launched.folder if launched is not None and launched.folder.is_dir() else Path.cwd()
     try:
         with os.fdopen(files.open_own(folder / LOG, os.O_WRONLY | os.O_APPEND), "ab") as log:
             process = subprocess.Popen(

@@ -198,7 +198,7 @@ def _record(
         pid=trainer.pid,
         start_time=here.start_time if here else launched,
         host=socket.gethostname(),
-        cwd=str(folder),
+        cwd=files.path_as_text(folder),
         launched=launched,
         first_event=first,
         ticket=placement.ticket,

@@ -48,7 +48,7 @@ def new_ticket(
         place=place,
         host=socket.gethostname(),
         owner=os.geteuid(),
-        folder=str(Path.cwd()),
+        folder=files.path_as_text(Path.cwd()),
         wanted=wanted,
         devices=chosen,
         jobs=jobs,
@@ -98,7 +98,7 @@ def enqueue(run: RunDirectory, ticket: Ticket) -> None:
         if is_complete(read_run(run)):
             raise ProcessError(f"{run.name} is finished: there is nothing left to resume")
         identity = run.read_process()
-        if identity is not None and identity.host == ticket.host and Path(identity.cwd).is_dir():
+        if identity is not None and identity.host == ticket.host and identity.folder.is_dir():
             ticket = msgspec.structs.replace(ticket, folder=identity.cwd)
         try:
             run.write_ticket(ticket)

@@ -129,7 +129,7 @@ class Supervisor:
         placement = Placement(
             device=slot.device,
             wanted=ticket.wanted,
-            folder=Path(ticket.folder),
+            folder=ticket.where,
             threads=_threads(run, ticket, slot.device, places),
             ticket=ticket.id,
             slot=slot.handle,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import stat
@@ -272,3 +273,15 @@ def test_what_others_left_is_theirs(tmp_path: Path) -> None:
     os.chown(tmp_path / LEFT[0], NOBODY, NOBODY)
     files.clear_leftovers(tmp_path)
     assert (tmp_path / LEFT[0]).exists()
+
+
+@pytest.mark.parametrize("name", [b"plain", "Übung".encode(), b"caf\xe9", b"\xff\xfe"])
+def test_any_path_can_be_kept_in_json(name: bytes) -> None:
+    path = Path(os.fsdecode(b"/tmp/" + name))
+    text = files.path_as_text(path)
+    assert files.text_as_path(json.loads(json.dumps(text).encode("utf-8"))) == path
+    assert (text == str(path)) == (not any("\udc80" <= sign <= "\udcff" for sign in str(path)))
+
+
+def test_what_nobody_wrote_is_a_path_at_which_nothing_is() -> None:
+    assert not files.text_as_path("\0no digits").is_dir()
