@@ -283,14 +283,17 @@ def require_writable(path: Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
-def clear_leftovers(folder: Path) -> None:
-    """Remove from a folder what killed processes of this user have left aside there (see OLD_SECONDS)."""
+def clear_leftovers(folder: Path, seconds: float = OLD_SECONDS) -> None:
+    """Remove from a folder what killed processes of this user have left aside there, so many seconds ago or longer.
+
+    With 0, for who alone writes there, everything that is left.
+    """
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if _LEFT.match(entry.name):
                 with contextlib.suppress(OSError):
                     found = entry.stat(follow_symlinks=False)
-                    if abs(time.time() - found.st_mtime) > OLD_SECONDS and is_own(found, folder):
+                    if (not seconds or abs(time.time() - found.st_mtime) > seconds) and is_own(found, folder):
                         remove(Path(entry.path))
 
 

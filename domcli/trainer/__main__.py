@@ -109,8 +109,7 @@ def _run_training(run: RunDirectory, options: argparse.Namespace, writer: EventW
 
     settings = from_run(run)
     run.keep_reserve()
-    for folder in (run.path, run.checkpoints):
-        files.clear_leftovers(folder)
+    files.clear_leftovers(run.path)
     plain.as_created(run.read_environment())
     os.environ.update(torch_environment())
     startup = Startup()

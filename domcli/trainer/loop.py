@@ -8,6 +8,7 @@ import time
 import msgspec
 import torch
 
+from domcli import files
 from domcli.events import EpochEnd, Finished, Started, Stopped, TestMetrics, TrainMetrics
 from domcli.rundir import RunDirectory
 from domcli.runstate import headline_accuracy
@@ -95,6 +96,7 @@ def set_up(
     training = Training.fresh(settings, dataset, device)
     with stop.at_once():
         settle(training, run.read_environment(), without_graphs=without_graphs)
+    files.clear_leftovers(run.checkpoints, 0)  # nobody else writes there: a checkpoint may be large
     if run.checkpoint("last").exists():
         checkpoint.restore_last(run, training)
         log.info("resuming after %d epochs and %d steps", training.epoch, training.step)

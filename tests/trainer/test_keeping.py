@@ -234,17 +234,17 @@ def test_a_full_disk_ends_the_training_and_leaves_the_files_of_before(
     monkeypatch.setattr(loop, "headline_accuracy", chosen_accuracy)
     run, reference = (tiny.make_run(tmp_path, "pgd-dom-re", *SETTINGS, name=name) for name in ("run", "reference"))
     tiny.train_here(reference)
-    sync, kept = checkpoint.os.fsync, {}
+    sync, kept = os.fsync, {}
 
     def full_at_the_second_best(handle: int) -> None:
         target = Path(f"/proc/self/fd/{handle}").readlink()
-        if target.name == ".best.safetensors-new" and run.checkpoint("best").exists():
+        if target.name.startswith(".new-best.safetensors-") and run.checkpoint("best").exists():
             kept.update({path.name: path.read_bytes() for path in run.checkpoints.glob("*.safetensors")})
             no_room(handle)
         sync(handle)
 
     with monkeypatch.context() as patched:
-        patched.setattr("domcli.trainer.checkpoint.os.fsync", full_at_the_second_best)
+        patched.setattr("domcli.trainer.os.fsync", full_at_the_second_best)
         with pytest.raises(StorageError, match=r"checkpoint .*best.*the disk is full; make room, then resume"):
             tiny.train_here(run)
     assert {path.name: path.read_bytes() for path in run.checkpoints.iterdir()} == kept

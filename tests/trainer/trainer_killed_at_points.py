@@ -45,7 +45,7 @@ class Killer:
             os._exit(KILLED)
 
     def install(self) -> None:
-        write, pieces, replace, tell = checkpoint._write, checkpoint._pieces, Path.replace, EventWriter.write
+        write, pieces, rename, tell = checkpoint._write, checkpoint._pieces, os.rename, EventWriter.write
 
         def watched_write(path: Path, tensors: Any, about: Any) -> None:
             self._current = path.stem
@@ -60,10 +60,10 @@ class Killer:
                     self.reached("half")
                 yield piece
 
-        def watched_replace(self_: Path, target: Path) -> Path:
-            if target.suffix == ".safetensors":
+        def watched_rename(source: Any, target: Any, **folders: int) -> None:
+            if str(target).endswith(".safetensors"):
                 self.reached("synced")
-            return replace(self_, target)
+            rename(source, target, **folders)
 
         def watched_tell(writer: EventWriter, event: Any) -> Any:
             told = tell(writer, event)
@@ -71,7 +71,7 @@ class Killer:
             return told
 
         checkpoint._write, checkpoint._pieces = watched_write, watched_pieces
-        Path.replace, EventWriter.write = watched_replace, watched_tell
+        os.rename, EventWriter.write = watched_rename, watched_tell
 
 
 def train(run: RunDirectory) -> None:
