@@ -7,7 +7,10 @@ as it is becomes an escape that one can read: `\x1b` for ESC, `\u202e` for a sig
 
 from __future__ import annotations
 
+import json
+import math
 import re
+from typing import Any
 
 # C0 and DEL and C1; marks, embeddings, overrides and isolates of direction; separators of lines and paragraphs; halves
 # of pairs, of which Python makes one for each byte that is not UTF-8.
@@ -39,6 +42,14 @@ def printable_json(written: str) -> str:
     return written if written.isprintable() else _IN_LINES.sub(_escape_in_json, written)
 
 
+def as_json(value: Any) -> str:
+    """Return a value as indented JSON that can be shown, a line of it at the end: the one rule for JSON that goes out.
+
+    A number that is not finite becomes null, and text what JSON has not: a date of TOML, a path.
+    """
+    return printable_json(json.dumps(_valid(value), indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
+
+
 def cell(text: str) -> str:
     """Return text as a cell of a CSV file: one line, and nothing that a spreadsheet would compute (it gets a `'`)."""
     shown = printable_line(text)
@@ -56,6 +67,16 @@ def log_to_stderr() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(Printable("%(asctime)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def _valid(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _valid(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_valid(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)
 
 
 def _is_number(text: str) -> bool:

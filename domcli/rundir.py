@@ -33,6 +33,8 @@ UNREADABLE = (OSError, ValueError, RecursionError, OverflowError, msgspec.Decode
 """What reading a file raises that is damaged, or is not what its name says."""
 
 
+DEEPEST = 32
+"""Levels of a document that may hold anything: none that domcli writes has more than five."""
 TIMES = ("created",)
 WORDS = (
     *("preset", "command_line", "hostname", "platform", "python", "domcli", "torch", "torchvision", "git_commit"),
@@ -159,7 +161,9 @@ class RunDirectory:
     def read_settings(self) -> dict[str, Any]:
         """Return the tables of settings.toml. Raises RunDirectoryError if the file is missing or damaged."""
         try:
-            return tomli.loads(files.read_text(self.settings))
+            tables = tomli.loads(files.read_text(self.settings))
+            _refuse_deep(tables)
+            return tables
         except UNREADABLE as error:
             raise RunDirectoryError(f"cannot read {self.settings}: {_reason(error)}") from error
 
@@ -170,6 +174,7 @@ class RunDirectory:
         """
         try:
             content = msgspec.json.decode(files.read_bytes(self.environment))
+            _refuse_deep(content)
         except UNREADABLE:
             return {}
         if not isinstance(content, dict):
@@ -337,6 +342,21 @@ def _undo(staging: Path | None, created: list[Path]) -> None:
     for folder in created:
         with contextlib.suppress(OSError):
             folder.rmdir()
+
+
+def _refuse_deep(content: Any) -> None:
+    """Raise RecursionError for content that is nested deeper than what goes through it can follow."""
+    level = [content]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return
+    raise RecursionError
 
 
 def _is_as_it_must_be(key: str, value: Any) -> bool:

@@ -50,7 +50,8 @@ def in_training(run: Run, plan: Plan) -> InTraining | None:
     test = next((end.test for end in run.state.epochs if end.epoch == plan.epoch), None)
     if test is None:
         return None
-    evaluation = run.settings.get("evaluation", {})
+    evaluation = run.settings.get("evaluation")
+    evaluation = evaluation if isinstance(evaluation, dict) else {}
     attack = pgd_title(evaluation.get("steps", "?"), evaluation.get("restarts"))
     return InTraining(test.natural_accuracy, test.pgd_accuracy, attack, started.precision)
 

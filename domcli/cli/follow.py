@@ -103,7 +103,7 @@ def follow(runs: Sequence[RunDirectory], view: View, interrupts: Interrupts) -> 
 
     The first interrupt takes those that wait out of the queue and asks the trainers to stop, the second kills them.
     Whatever was queued goes on when this process ends; if the process that advances the queue has died, another is
-    started.
+    started. Where that fails again and again it is told, and runs are followed only while they are queued or at work.
     """
     readers = [RunReader(run) for run in runs]
     folders = sorted({run.path.parent for run in runs})
@@ -111,14 +111,15 @@ def follow(runs: Sequence[RunDirectory], view: View, interrupts: Interrupts) -> 
     with view:
         while True:
             if time.monotonic() >= next_wake:
-                log = _wake(folders)
-                stalls = stalls + 1 if log else 0
-                if log and stalls == MOST_STALLS:
-                    view.say(f"the queue is not advanced: the process that does it ends at once; see {log}")
+                why = _wake(folders)
+                stalls = stalls + 1 if why else 0
+                if stalls == MOST_STALLS:
+                    view.say(f"the queue is not advanced: {why}")
                 next_wake = time.monotonic() + WAKE_SECONDS
             found = [reader.read() for reader in readers]
             view.update(found)
-            if interrupts.leave or all(map(ended, found)):
+            # Where nobody can advance the queue, a run that was to be launched again is not.
+            if interrupts.leave or all(ended(run, retried=stalls < MOST_STALLS) for run in found):
                 return [_outcome(run) for run in found]
             # Read once: the next may come while this one is passed on.
             count = interrupts.count
@@ -128,9 +129,12 @@ def follow(runs: Sequence[RunDirectory], view: View, interrupts: Interrupts) -> 
             time.sleep(POLL_SECONDS)
 
 
-def ended(run: Run) -> bool:
-    """Tell whether nothing more comes of a run by itself: it has ended, and without its ticket it is not retried."""
-    mine = run.ticket is not None and run.ticket.owner == os.getuid()
+def ended(run: Run, *, retried: bool = True) -> bool:
+    """Tell whether nothing more comes of a run by itself: it has ended, and without its ticket it is not retried.
+
+    Nor is it where the queue is not advanced, which `retried` says.
+    """
+    mine = retried and run.ticket is not None and run.ticket.owner == os.getuid()
     return run.status not in AT_WORK and not mine
 
 
@@ -171,14 +175,18 @@ def log_tail(run: RunDirectory, lines: int) -> list[str]:
     return [printable_line(line) for line in found if line.strip()][-lines:]
 
 
-def _wake(folders: Sequence[Path]) -> Path | None:
-    """Have the queues advanced; return the log of a supervisor that is not at work although it should be."""
-    log = None
-    for folder in folders:
-        with contextlib.suppress(DomcliError):
-            log = log or launch.stalled(folder)
-            launch.wake(folder)
-    return log
+def _wake(folders: Sequence[Path]) -> str | None:
+    """Have the queues advanced; return why one is not although it should be: its supervisor ends, or cannot begin."""
+    return next((why for why in [_wake_one(folder) for folder in folders] if why), None)
+
+
+def _wake_one(folder: Path) -> str | None:
+    try:
+        log = launch.stalled(folder)
+        launch.wake(folder)
+    except DomcliError as error:
+        return str(error)
+    return f"the process that does it ends at once; see {log}" if log else None
 
 
 def _pass_on(runs: Sequence[Run], *, kill: bool, view: View) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TextIO
 
 from domcli.cli import streams
-from domcli.printable import printable, printable_json, printable_line
+from domcli.printable import as_json, printable, printable_json, printable_line
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -46,8 +46,8 @@ def styled(line: Iterable[tuple[str, str]], *, coloured: bool) -> None:
 
 
 def json_data(value: Any) -> None:
-    """Write a value to stdout as indented JSON; what is not finite or not JSON is a bug and raises."""
-    json_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write a value to stdout as indented JSON (see `domcli.printable.as_json`)."""
+    json_text(as_json(value))
 
 
 def json_text(written: str) -> None:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from domcli.cli import launching, options, output
-from domcli.errors import ProcessError
-from domcli.plural import counted
+    _follow(_readable(found), Onlooker(), as_json=as_json)
 
 if TYPE_CHECKING:
     from domcli.cli.follow import Interrupts
@@ -85,7 +84,7 @@ def follow(
     from domcli.cli.selection import select_runs
 
     found = select_runs(runs, states or ([] if runs else list(AT_WORK)), runs_dir, verb="follow")
-    _follow([run.directory for run in found], Onlooker(), as_json=as_json)
+    _follow(_readable(found), as_json=as_json)
 
 
 def _extend(found: list[Run], epochs: int) -> None:
@@ -143,15 +142,51 @@ def _queue(
 def _resumable(found: list[Run], refused: Mapping[str, str]) -> dict[RunDirectory, Settings]:
     """Return the runs that can go on, with their settings, and say which cannot.
 
-    Raises ProcessError, before any is queued, if none can.
+    Raises DomcliError, before any is queued, if none can.
     """
+    left_out: list[DomcliError] = [ProcessError(why) for why in refused.values()]
+    wanted = [run for run in found if run.directory.name not in refused]
+    resumable = {run.directory: settings for run in wanted if (settings := _settings_of(run, left_out, untouched=True))}
+    _tell_left_out(left_out, whole=not resumable)
+    return resumable
+
+
+def _readable(found: list[Run]) -> list[RunDirectory]:
+    """Return the runs that can be shown as they go on, and say which cannot. Raises DomcliError if none can."""
+    refused: list[DomcliError] = []
+    readable = [run.directory for run in found if _settings_of(run, refused)]
+    _tell_left_out(refused, whole=not readable)
+    return readable
+
+
+def _settings_of(run: Run, refused: list[DomcliError], *, untouched: bool = False) -> Settings | None:
+    """Return the settings of a run; None if they cannot be read or must not be trusted, which `refused` then tells."""
     from domcli.presets import from_run
 
+<<<<<<< HEAD
     if len(refused) == len(found):
         raise ProcessError("\n".join(refused.values()))
     for why in refused.values():
         output.note(f"left out: {why}")
     return {run.directory: from_run(run.directory) for run in found if run.directory.name not in refused}
+=======
+    try:
+        if untouched:
+            run.directory.require_own("resume")
+            run.directory.require_untouched()
+        return from_run(run.directory)
+    except DomcliError as error:
+        refused.append(error)
+        return None
+
+
+def _tell_left_out(refused: list[DomcliError], *, whole: bool) -> None:
+    """Say which runs are left out and why. Raises DomcliError if it is all of them."""
+    if whole and refused:
+        raise DomcliError("\n".join(map(str, refused)))
+    for error in refused:
+        output.note("\n".join(f"left out: {why}" for why in str(error).split("\n")))
+>>>>>>> 0cd9397 (No file of a run hurts more than that run: every command beside damaged runs, and what failed there is mended)
 
 
 def _why_not(run: Run) -> str | None:

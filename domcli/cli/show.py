@@ -79,7 +79,7 @@ def _changed(run: Run) -> list[str]:
 
     defaults = Settings().to_dict()
     return [
-        f"{section}.{key} = {json.dumps(value, ensure_ascii=False)}"
+        f"{section}.{key} = {json.dumps(value, ensure_ascii=False, default=str)}"
         for section, table in run.settings.items()
         if isinstance(table, dict)
         for key, value in table.items()

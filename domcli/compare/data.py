@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from domcli import __version__
+from domcli import __version__, printable
 from domcli.compare.comparison import Comparison
 from domcli.compare.groups import Group, LeftOut, attacks
 from domcli.compare.paper import OTHER, Match
@@ -17,7 +15,7 @@ from domcli.compare.records import POINTS, Metric, Point, Record, criterion
 from domcli.compare.sheets import best_epoch, patterns
 from domcli.compare.significance import Contrast
 from domcli.compare.statistics import Summary
-from domcli.printable import cell, printable_json
+from domcli.printable import cell
 
 Quantity = tuple[str, str, Point, Callable[[Record], float | None]]
 
@@ -50,7 +48,7 @@ def as_json(comparison: Comparison) -> str:
         "left_out": [_left_out(name, one) for name, one in comparison.left_out],
         "notes": list(comparison.notes),
     }
-    return printable_json(json.dumps(_valid(content), indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
+    return printable.as_json(content)
 
 
 def as_csv(comparison: Comparison) -> str:
@@ -66,17 +64,6 @@ def as_csv(comparison: Comparison) -> str:
     for row in rows:
         writer.writerow({key: cell(value) if isinstance(value, str) else value for key, value in row.items()})
     return out.getvalue()
-
-
-def _valid(value: Any) -> Any:
-    """Return a value as JSON can hold it: null for a number that is not finite, text for what TOML has besides."""
-    if isinstance(value, dict):
-        return {str(key): _valid(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_valid(one) for one in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, str | int) else str(value)
 
 
 def _metrics(comparison: Comparison) -> dict[str, Any]:

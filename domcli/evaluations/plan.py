@@ -25,6 +25,9 @@ CHUNK = 1 << 20
 LONGEST_HEADER = 100_000_000
 """Bytes; the safetensors format allows no longer one."""
 
+MOST = 2**53
+"""Of what a checkpoint counts."""
+
 Attack = Literal["pgd", "autoattack"]
 Norm = Literal["linf", "l2"]
 
@@ -113,8 +116,8 @@ def make_plan(
     return Plan(
         checkpoint=str(path.relative_to(run.path) if inside else path.absolute()),
         digest=digest,
-        epoch=int(about.get("epoch", 0)),
-        step=int(about.get("step", 0)),
+        epoch=_counter(path, about, "epoch"),
+        step=_counter(path, about, "step"),
         attack=attack,
         norm=settings.attack.norm if norm is None else norm,
         epsilon=float(settings.attack.epsilon if epsilon is None else epsilon),
@@ -161,6 +164,13 @@ def _checkpoint_file(run: RunDirectory, wanted: str) -> Path:
         return run.checkpoints / direct.name if inside else direct.absolute()
     kept = ", ".join(sorted(path.stem for path in run.checkpoints.glob("[!.]*.safetensors"))) or "none"
     raise CheckpointError(f"{run.name} has no checkpoint {wanted!r}, and there is no such file; it has {kept}")
+
+
+def _counter(path: Path, about: dict[str, Any], name: str) -> int:
+    value = about.get(name, 0)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST:
+        raise CheckpointError(f"{path} is not a readable domcli checkpoint: its {name} is not a count")
+    return value
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:

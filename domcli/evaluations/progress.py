@@ -39,5 +39,5 @@ def decode(line: bytes) -> Said | None:
     """Return what a line says, None for what is not meant to be read here, such as the words of a library."""
     try:
         return _DECODER.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

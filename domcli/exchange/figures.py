@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domcli import files
+from domcli.errors import SettingsError
 from domcli.events import EpochEnd, Memorization
 from domcli.exchange import plot
 from domcli.exchange.files import require_different_names
@@ -65,12 +66,20 @@ class Outcome:
 def draw(runs: Sequence[tuple[RunDirectory, RunState]], folder: Path, kind: str) -> list[Outcome]:
     """Draw every figure of every run that its record allows, as `FOLDER/RUN-FIGURE.KIND`.
 
-    Raises PlotError without matplotlib, ExportError for two runs of one name, SettingsError for a run whose settings
-    cannot be read, StorageError if nothing can be written.
+    Of a run whose settings cannot be read there is none. Raises PlotError without matplotlib, ExportError for two runs
+    of one name, StorageError if nothing can be written.
     """
     require_different_names(directory.name for directory, _ in runs)
-    records = [Record(directory, from_run(directory), state) for directory, state in runs]
-    return [_draw(record, name, folder, kind) for record in records for name in FIGURES]
+    return [outcome for directory, state in runs for outcome in _draw_all(directory, state, folder, kind)]
+
+
+def _draw_all(directory: RunDirectory, state: RunState, folder: Path, kind: str) -> list[Outcome]:
+    try:
+        record = Record(directory, from_run(directory), state)
+    except SettingsError as error:
+        reason = str(error).replace("\n", "; ")
+        return [Outcome(directory.name, name, None, reason) for name in FIGURES]
+    return [_draw(record, name, folder, kind) for name in FIGURES]
 
 
 def _draw(record: Record, name: str, folder: Path, kind: str) -> Outcome:

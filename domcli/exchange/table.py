@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from domcli.errors import RunDirectoryError
 from domcli.events import LOSS_RANGES, EpochEnd, Event
 from domcli.printable import cell
 from domcli.rundir import RunDirectory
@@ -87,7 +88,10 @@ def _preset(directory: RunDirectory) -> str | None:
 
 
 def _seed(directory: RunDirectory) -> int | None:
-    train = directory.read_settings().get("train")
+    try:
+        train = directory.read_settings().get("train")
+    except RunDirectoryError:  # the run is exported all the same, as far as it can be read
+        return None
     seed = train.get("seed") if isinstance(train, dict) else None
     return seed if isinstance(seed, int) else None
 

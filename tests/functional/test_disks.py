@@ -89,7 +89,7 @@ def test_a_trainer_is_killed_where_nothing_can_be_written(cli: CommandLine, disk
             done = cli(*command.split())
             assert (done.returncode, "Traceback" in done.stderr) == (2, False), command
             assert re.search("Read-only file system|is not writable|no checkpoint", done.stderr), command
-        for command in ("runs", "show it", "logs it"):
+        for command in ("runs", "show it", "logs it", "follow it"):
             assert "Traceback" not in cli(*command.split()).stderr
     finally:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
