@@ -1,6 +1,6 @@
 """Does no file of a run, whatever it holds, hurt more than that run? Every command beside every damage.
 
-python benchmarks/damage/damage.py [--share 0.1] [--seed 0] [--only WORD ...] [--output FILE]
+python benchmarks/damage/damage.py [--share 0.1] [--seconds 600] [--only WORD ...] [--readers 1000] [--output FILE]
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import damage_commands
 import damage_kinds
+import damage_readers
 import damage_tree
 from damage_commands import Command
 from damage_kinds import Damage
@@ -105,11 +106,33 @@ def main() -> int:
                 done = damage_commands.attempt(command, damage, trees.work, trees.kept[state])
                 report.add(command, state, damage, done.fault)
         os.chdir("/")
-    text = "\n".join(report.lines())
+        faults, lines = of_the_readers(Path(name), arguments.readers, arguments.seed)
+    text = "\n".join([*report.lines(), *lines])
     print(text)
     if arguments.output:
         arguments.output.write_text(text + "\n")
-    return int(bool(report.faults))
+    return int(bool(report.faults) or faults)
+
+
+def of_the_readers(folder: Path, times: int, seed: int) -> tuple[bool, list[str]]:
+    """Give every reader so many changed documents; return whether one did what it may not, and the report."""
+    if not times:
+        return False, []
+    (folder / "readers").mkdir()
+    run = damage_readers.make(folder / "readers")
+    chance = random.Random(seed)
+    lines = ["", "| reader | file | changed documents | tracebacks | seconds |", "| --- | --- | ---: | ---: | ---: |"]
+    found: Counter[str] = Counter()
+    for name, reader in damage_readers.READERS.items():
+        content = (run.path / reader.file).read_bytes()
+        began, wrong = time.monotonic(), 0
+        for _ in range(times):
+            error = damage_readers.outcome(reader, run, damage_readers.changed(content, chance))
+            if error is not None:
+                wrong += 1
+                found[f"{name}: {damage_commands.summary_of(error)}"] += 1
+        lines.append(f"| {name} | {reader.file} | {times} | {wrong} | {time.monotonic() - began:.1f} |")
+    return bool(found), [*lines, *(f"- {count} x {what}" for what, count in found.most_common(SHOWN))]
 
 
 class Report:
@@ -157,6 +180,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--share", type=float, default=1.0, help="of all calls, chosen by chance")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=1e9, help="after which no further call is made")
+    parser.add_argument("--readers", type=int, default=1000, metavar="N", help="changed documents for each reader")
     parser.add_argument("--only", nargs="*", default=[], metavar="WORD", help="only commands with one of these words")
     parser.add_argument("--output", type=Path)
     return parser.parse_args()

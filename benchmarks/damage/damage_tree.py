@@ -55,7 +55,7 @@ arg_strength=0.0)
 \t Train RO Loss \t Train RO Acc  \t Test NA Loss \t Test NA Acc  \t Test RO Loss \t Test RO Acc
 [2024/03/05 07:01:09] - 0 \t 7.4 \t \t 11.8 \t \t 0.1000 \t 2.3038 \t 0.1050 \
 \t 2.3166 \t 0.0870 \t 2.3026 \t 0.2120 \t 2.3171 \t 0.1760
-[2024/03/05 07:02:09] - 1 \t 7.4 \t \t 11.8 \t \t 0.0100 \t 2.2038 \t 0.2050 \
+[2024/03/05 07:02:09] - 1 \t 7.4 \t \t 11.8 \t \t 0.0010 \t 2.2038 \t 0.2050 \
 \t 2.2166 \t 0.1870 \t 2.2026 \t 0.3120 \t 2.2171 \t 0.2760
 """
 """Two epochs of the official implementation."""

@@ -204,7 +204,7 @@ def _losses(record: Record) -> Any:
     try:
         files.open_bytes(path).close()
         losses = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
+    except Exception as error:  # NumPy parses the header as Python, which fails in a dozen ways
         raise NotRecordedError(f"{path} is damaged: {error}") from error
     if losses.ndim != 2 or losses.dtype != np.float16 or len(losses) < record.epochs[-1].epoch:
         raise NotRecordedError(f"{path} is damaged: {losses.dtype} {losses.shape}; expected float16 epochs x patterns")

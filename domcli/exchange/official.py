@@ -194,8 +194,8 @@ def _arguments(path: Path, line: _Line) -> dict[str, Any]:
         raise _problem(path, line.number, expected)
     if arguments.get("eval"):
         raise _problem(path, line.number, "eval=True: this is the log of an evaluation; expected one of a training")
-    if arguments.get("attack") not in COLUMNS:
-        attack = arguments.get("attack", "missing")
+    attack = arguments.get("attack", "missing")
+    if not isinstance(attack, str) or attack not in COLUMNS:
         raise _problem(path, line.number, f"the argument attack is {attack!r}; expected one of {', '.join(COLUMNS)}")
     return arguments
 

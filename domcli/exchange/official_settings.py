@@ -26,6 +26,8 @@ REQUIRED = (
 IRRELEVANT = frozenset({"fname", "resume", "eval", "lr_schedule"})
 """Arguments that are used otherwise, or that the official script itself does not use."""
 
+LARGEST = 1e18
+"""No number of a training is that large; a whole number may have any size."""
 RATE_TOLERANCE = 0.5e-4 + 1e-9
 """Learning rates are logged with four decimals."""
 
@@ -198,7 +200,7 @@ def _rate(schedule: str, peak: float, done: float) -> float:
 
 
 def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
+    return float(value) if isinstance(value, int | float) and abs(value) < LARGEST else 0.0
 
 
 def _check_epochs(log: OfficialLog, session: Session, total: int) -> None:

@@ -26,6 +26,8 @@ from domcli.trainer.state import Training
 
 SCHEMA = 1
 RESUME = "resume."
+MOST = 2**53
+"""Of what is counted."""
 COUNTERS = ("epoch", "step", "best", "seconds", "epoch_seconds")
 DTYPES = {torch.float64: "F64", torch.int64: "I64", torch.float32: "F32", torch.bool: "BOOL"}
 """What safetensors calls the types that occur."""
@@ -74,7 +76,7 @@ def restore_last(run: RunDirectory, training: Training) -> None:
         training.classifier.network.load_state_dict(_without_prefix(tensors))
         _restore_resume_tensors(tensors, training)
         for counter in COUNTERS:
-            setattr(training, counter, about[counter])
+            setattr(training, counter, _counted(training, counter, about[counter]))
     except (SafetensorError, KeyError, RuntimeError, OSError) as error:
         raise CheckpointError(f"{path} is damaged ({str(error).splitlines()[0]}); it cannot be resumed") from error
 
@@ -130,7 +132,19 @@ def _pieces(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> Iterator
         yield value.flatten().view(torch.uint8).numpy()
 
 
+def _counted(training: Training, name: str, value: object) -> int | float:
+    """Return what a checkpoint says of a counter. Raises RuntimeError for what cannot be one."""
+    whole = isinstance(getattr(training, name), int)
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not 0 <= value <= MOST:
+        raise RuntimeError(f"its {name} is not a count")
+    return value
+
+
 def _restore_resume_tensors(tensors: dict[str, Tensor], training: Training) -> None:
+    for name, value in training.record.tensors().items():
+        found = tensors[f"{RESUME}record.{name}"]
+        if (found.shape, found.dtype) != (value.shape, value.dtype):
+            raise RuntimeError(f"its {RESUME}record.{name} has another form")
     for name, velocity in _velocities(training):
         velocity.copy_(tensors[f"{RESUME}momentum.{name}"])
     training.record.restore(

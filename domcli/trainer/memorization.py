@@ -110,10 +110,10 @@ class LossArchive:
                 self._create(epochs, patterns)
             os.close(files.open_own(path, os.O_RDWR))
             self._rows: Any = np.lib.format.open_memmap(path, mode="r+")
-        except (OSError, ValueError) as error:
+        except Exception as error:  # NumPy parses the header as Python, which fails in a dozen ways
             raise StorageError(f"cannot keep the losses in {path}: {error}") from error
-        if self._rows.ndim != 2 or self._rows.shape[1] != patterns:
-            raise StorageError(f"{path} is for other settings: its shape is {self._rows.shape}")
+        if self._rows.ndim != 2 or self._rows.shape[1] != patterns or self._rows.dtype != np.float16:
+            raise StorageError(f"{path} is for other settings: its shape is {self._rows.shape} of {self._rows.dtype}")
         if len(self._rows) != epochs:
             self._resize(epochs, patterns)
 

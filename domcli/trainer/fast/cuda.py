@@ -7,10 +7,11 @@ ways only round differently, and a resumed run keeps the one it had.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 from torch import Tensor
@@ -190,8 +191,15 @@ def _seconds(function: Function, batch: Sequence[Tensor]) -> float:
 def _remembered(key: str) -> tuple[Pace | None, Pace | None]:
     found = recall(FILE, key)
     paces = [found.get(way) if isinstance(found, dict) else None for way in (WRITTEN, COMPILED)]
-    written, compiled = (Pace(*pace) if isinstance(pace, list) and len(pace) == 2 else None for pace in paces)
+    written, compiled = (Pace(*pace) if _is_pace(pace) else None for pace in paces)
     return written, compiled
+
+
+def _is_pace(kept: object) -> TypeGuard[list[float]]:
+    """Tell whether what was kept is two times, whatever has become of the file."""
+    if not isinstance(kept, list) or len(kept) != 2:
+        return False
+    return all(isinstance(one, float) and 0 < one < math.inf for one in kept)
 
 
 def _remember(key: str, written: Pace, compiled: Pace | None) -> None:
