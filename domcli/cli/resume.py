@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from domcli.cli import launching, options, output
-    _follow(_readable(found), Onlooker(), as_json=as_json)
+from domcli.errors import DomcliError, ProcessError
+from domcli.plural import counted
 
 if TYPE_CHECKING:
     from domcli.cli.follow import Interrupts
@@ -80,11 +81,11 @@ def follow(
 
     It only looks on: Ctrl-C leaves and touches nothing, `domcli stop` stops.
     """
-    from domcli.cli.follow import AT_WORK, Onlooker
+    from domcli.cli.follow import AT_WORK
     from domcli.cli.selection import select_runs
 
     found = select_runs(runs, states or ([] if runs else list(AT_WORK)), runs_dir, verb="follow")
-    _follow(_readable(found), as_json=as_json)
+    _follow(_readable(found), Onlooker(), as_json=as_json)
 
 
 def _extend(found: list[Run], epochs: int) -> None:
@@ -95,6 +96,7 @@ def _extend(found: list[Run], epochs: int) -> None:
     for run in found:
         if (why := _at_work(run)) is not None:
             raise ProcessError(why)
+        run.directory.require_own("resume")
         extended(run, epochs)
     for place, run in enumerate(found):
         train = extend(run.directory, epochs).train
@@ -163,13 +165,6 @@ def _settings_of(run: Run, refused: list[DomcliError], *, untouched: bool = Fals
     """Return the settings of a run; None if they cannot be read or must not be trusted, which `refused` then tells."""
     from domcli.presets import from_run
 
-<<<<<<< HEAD
-    if len(refused) == len(found):
-        raise ProcessError("\n".join(refused.values()))
-    for why in refused.values():
-        output.note(f"left out: {why}")
-    return {run.directory: from_run(run.directory) for run in found if run.directory.name not in refused}
-=======
     try:
         if untouched:
             run.directory.require_own("resume")
@@ -186,7 +181,6 @@ def _tell_left_out(refused: list[DomcliError], *, whole: bool) -> None:
         raise DomcliError("\n".join(map(str, refused)))
     for error in refused:
         output.note("\n".join(f"left out: {why}" for why in str(error).split("\n")))
->>>>>>> 0cd9397 (No file of a run hurts more than that run: every command beside damaged runs, and what failed there is mended)
 
 
 def _why_not(run: Run) -> str | None:
