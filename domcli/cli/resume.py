@@ -81,7 +81,7 @@ def follow(
 
     It only looks on: Ctrl-C leaves and touches nothing, `domcli stop` stops.
     """
-    from domcli.cli.follow import AT_WORK
+    from domcli.cli.follow import AT_WORK, Onlooker
     from domcli.cli.selection import select_runs
 
     found = select_runs(runs, states or ([] if runs else list(AT_WORK)), runs_dir, verb="follow")
