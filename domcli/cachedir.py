@@ -19,9 +19,13 @@ def code_directory(name: str) -> Path | None:
 
     It is the user's alone: None if it is not, or cannot be made.
     """
-    folder = cache_directory() / name
+    base = cache_directory()
+    folder = base / name
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        base.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for one in (base, folder):
+            one.mkdir(exist_ok=True, mode=0o700)
     except OSError:
         return None
-    return folder if files.is_private(folder) and os.access(folder, os.W_OK | os.X_OK) else None
+    private = files.is_private(base) and files.is_private(folder)
+    return folder if private and os.access(folder, os.W_OK | os.X_OK) else None

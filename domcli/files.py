@@ -135,7 +135,28 @@ def is_own(found: os.stat_result, folder: Path) -> bool:
     Some file systems show one owner for everybody's files, or another one than the user: what counts is whom a file
     belongs to that this process makes there.
     """
-    return found.st_uid == os.geteuid() or found.st_uid == _seen_as(found.st_dev, folder)
+    return found.st_uid == os.geteuid() or found.st_uid == _seen_as(found.st_dev, folder)[0]
+
+
+def is_guarded(found: os.stat_result, folder: Path) -> bool:
+    """Tell whether nobody but its owner may write to what was found in a folder.
+
+    Some file systems show one mode for all files: there it says nothing.
+    """
+    open_to = found.st_mode & 0o022
+    return not open_to or _seen_as(found.st_dev, folder)[1] & 0o022 == open_to
+
+
+def require_own_links(path: Path) -> None:
+    """Raise OSError if the way to a file goes through a link that somebody else may have put there.
+
+    That is another user's link, not the administrator's, in a folder to which more than its owner may write.
+    """
+    for place in (path.absolute(), *path.absolute().parents):
+        if place.is_symlink():
+            link, folder = place.lstat(), place.parent.stat()
+            if folder.st_mode & 0o022 and link.st_uid not in (0, folder.st_uid) and not is_own(link, place.parent):
+                raise OSError(errno.ELOOP, f"Goes through a link of {user_name(link.st_uid)}'s, {place}", str(path))
 
 
 def is_private(path: Path) -> bool:
@@ -144,7 +165,7 @@ def is_private(path: Path) -> bool:
         found = path.lstat()
     except OSError:
         return False
-    return not stat.S_ISLNK(found.st_mode) and is_own(found, path.parent) and not found.st_mode & 0o022
+    return not stat.S_ISLNK(found.st_mode) and is_own(found, path.parent) and is_guarded(found, path.parent)
 
 
 def open_own(path: Path, flags: int, *, base: Path | None = None) -> int:
@@ -215,18 +236,20 @@ def make_folder(path: Path) -> None:
         raise OSError(errno.ENOTDIR, f"Is {_kind(found)}, not a folder", str(path))
 
 
-def replace(path: Path, write: Callable[[IO[bytes]], object], *, durable: bool = True) -> None:
+def replace(path: Path, write: Callable[[IO[bytes]], object], *, durable: bool = True, guarded: bool = False) -> None:
     """Let `write` fill a file aside and rename it over `path`; whatever goes wrong, `path` is as it was.
 
-    A new file gets the mode that the umask leaves it, one that exists keeps its own. What is not `durable` may be
-    gone after a power failure, and is not waited for. Raises OSError.
+    A new file gets the mode that the umask leaves it, one's own that exists keeps it; nobody else may ever write to
+    one that is `guarded`. What is not `durable` may be gone after a power failure, and is not waited for. Raises
+    OSError.
     """
+    mode = 0o644 if guarded else 0o666
     name = f"{ASIDE}{path.name[:200]}-{secrets.token_hex(4)}"
     with folder_handle(path) as folder:
-        handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder)
+        handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=folder)
         try:
             with os.fdopen(handle, "wb") as file:
-                _keep_mode(path.name, folder, handle)
+                _keep_mode(path, folder, handle, mode)
                 write(file)
                 file.flush()
                 if durable:
@@ -241,9 +264,9 @@ def replace(path: Path, write: Callable[[IO[bytes]], object], *, durable: bool =
                 os.fsync(folder)
 
 
-def replace_text(path: Path, text: str, *, durable: bool = True) -> None:
+def replace_text(path: Path, text: str, *, durable: bool = True, guarded: bool = False) -> None:
     """Write a text file (see `replace`)."""
-    replace(path, lambda file: file.write(text.encode("utf-8")), durable=durable)
+    replace(path, lambda file: file.write(text.encode("utf-8")), durable=durable, guarded=guarded)
 
 
 def result(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -252,6 +275,7 @@ def result(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     It goes through links, and into pipes and devices as they are; a regular file is written aside, then renamed, and
     keeps its mode. Raises OSError; a regular file is then as it was.
     """
+    require_own_links(path)
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -272,6 +296,7 @@ def result(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 def require_writable(path: Path) -> None:
     """Find out before long work whether `result` can make a file there. Raises OSError."""
+    require_own_links(path)
     target = Path(os.path.realpath(path))
     if target.exists() and not is_regular(target):
         _require_writable_special(target)
@@ -324,11 +349,12 @@ def _kind(mode: int) -> str:
     return _KINDS.get(stat.S_IFMT(mode), "something else")
 
 
-def _keep_mode(name: str, folder: int, handle: int) -> None:
+def _keep_mode(path: Path, folder: int, handle: int, most: int) -> None:
     with contextlib.suppress(OSError):
-        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        if stat.S_ISREG(found.st_mode):
-            os.fchmod(handle, stat.S_IMODE(found.st_mode) & 0o777)
+        found = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
+        if stat.S_ISREG(found.st_mode) and is_own(found, path.parent):
+            # Where others may not write to it, they do not get to by the mode that an earlier file had.
+            os.fchmod(handle, stat.S_IMODE(found.st_mode) & (most | 0o111 if most == 0o644 else 0o777))
 
 
 def _streams(found: os.stat_result) -> list[int]:
@@ -360,21 +386,24 @@ def _open_special(path: Path, found: os.stat_result) -> int:
 
 
 @functools.cache
-def _seen_as(_device: int, folder: Path) -> int | None:
-    """Return whom a file belongs to that this process makes in a folder; None where it can make none."""
+def _seen_as(_device: int, folder: Path) -> tuple[int | None, int]:
+    """Return whom a file belongs to that this process makes in a folder for itself alone, and the mode that it shows.
+
+    No user and no mode where it can make none.
+    """
     with contextlib.suppress(OSError):  # most local file systems have files without a name, that nobody notices
         handle = os.open(folder, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
         try:
-            return os.fstat(handle).st_uid
+            return os.fstat(handle).st_uid, os.fstat(handle).st_mode
         finally:
             os.close(handle)
     path = folder / f"{ASIDE}{secrets.token_hex(8)}"
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError:
-        return None
+        return None, 0
     try:
-        return os.fstat(handle).st_uid
+        return os.fstat(handle).st_uid, os.fstat(handle).st_mode
     finally:
         os.close(handle)
         with contextlib.suppress(OSError):

@@ -124,13 +124,18 @@ class RunDirectory:
         return self.checkpoints / f"{label}.safetensors"
 
     def owner(self) -> int:
-        """Return the user id of whom the run belongs to. Raises OSError if there is no such directory."""
-        return self.path.stat().st_uid
+        """Return the user id of whom the run belongs to: of another user's link, theirs, wherever it leads.
+
+        Raises OSError if there is no such directory.
+        """
+        found = self.path.lstat()
+        return self.path.stat().st_uid if files.is_own(found, self.path.parent) else found.st_uid
 
     def is_own(self) -> bool:
         """Tell whether the run belongs to the user of this process."""
         try:
-            return files.is_own(self.path.stat(), self.path)
+            link = files.is_own(self.path.lstat(), self.path.parent)
+            return link and files.is_own(self.path.stat(), self.path)
         except OSError:
             return False
 
@@ -215,8 +220,9 @@ class RunDirectory:
         """Return what is in a file and whom it belongs to. Raises OSError if it is not the run's owner, or a link."""
         owner = self.owner()
         with files.open_bytes(path, through_links=False) as file:
-            if os.fstat(file.fileno()).st_uid != owner:
-                raise PermissionError(f"{path} does not belong to the owner of the run")
+            found = os.fstat(file.fileno())
+            if found.st_uid != owner or not files.is_guarded(found, self.path):
+                raise PermissionError(f"{path} may not have been written by the owner of the run")
             return files.read_rest(file, path), owner
 
     def waiting_ticket(self) -> Ticket | None:
@@ -232,12 +238,12 @@ class RunDirectory:
     def write_ticket(self, ticket: Ticket) -> None:
         """Put the run in the queue."""
         ticket = msgspec.structs.replace(ticket, directory=self.path.stat().st_ino)
-        replace_text(self.ticket, msgspec.json.format(msgspec.json.encode(ticket)).decode() + "\n")
+        replace_text(self.ticket, msgspec.json.format(msgspec.json.encode(ticket)).decode() + "\n", guarded=True)
 
     def write_process(self, identity: ProcessIdentity) -> None:
         """Say which process is at work on this directory."""
         identity = msgspec.structs.replace(identity, directory=self.path.stat().st_ino)
-        replace_text(self.process, msgspec.json.format(msgspec.json.encode(identity)).decode() + "\n")
+        replace_text(self.process, msgspec.json.format(msgspec.json.encode(identity)).decode() + "\n", guarded=True)
 
 
 def create(

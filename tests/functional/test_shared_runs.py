@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 import stat
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,10 +16,10 @@ import msgspec
 import pytest
 from at_work import supervisors
 from conftest import FAKE_CLI
-from two_users import GROUP, User, people
+from two_users import GROUP, User, become, people
 
 import domcli
-from domcli import launch
+from domcli import launch, process
 from domcli.devices import CPU
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
@@ -102,7 +103,9 @@ def test_a_group_shares_a_runs_directory(shared: Shared) -> None:
 def test_what_is_made_follows_the_umask(shared: Shared, umask: int, folders: int, others: int) -> None:
     run = shared.run(shared.alice, umask=umask)
     for path in (*everything(run), *everything(shared.runs / ".domcli")):
-        assert mode(path) == (folders if path.is_dir() else others), path
+        # Nobody else may ever write what says which process is meant.
+        wanted = folders if path.is_dir() else others & 0o755 if path.name == "process.json" else others
+        assert mode(path) == wanted, path
 
 
 def test_what_is_private_stays_so(shared: Shared) -> None:
@@ -208,6 +211,75 @@ def test_a_planted_ticket_launches_nothing(shared: Shared) -> None:
     assert supervisors(shared.runs) == []
     assert not mark.exists()
     assert shared.seen_by(shared.alice) == {"planted": "failed"}
+
+
+def test_what_a_process_file_says_counts_only_if_nobody_else_can_have_written_it(shared: Shared) -> None:
+    """Somebody else of the group puts another process of the victim's into the run, and a ticket."""
+    run = RunDirectory(shared.run(shared.alice, scenario="fail", wanted="failed"))
+    bystander = subprocess.Popen(["sleep", "600"], preexec_fn=lambda: become(shared.alice.uid, 0o002))
+    try:
+        meant = process.identify(bystander.pid)
+        assert meant is not None
+        meant = msgspec.structs.replace(meant, directory=run.path.stat().st_ino)
+        ticket = msgspec.structs.replace(
+            launch.new_ticket((CPU,), "cpu"), owner=shared.alice.uid, directory=run.path.stat().st_ino
+        )
+
+        def plant() -> None:
+            with pytest.raises(PermissionError):
+                run.process.open("r+")
+            run.process.unlink()
+            # Files of the victim's to which the group may write, under the names that count.
+            for path, said, taken in ((run.process, meant, run.events), (run.ticket, ticket, run.settings)):
+                taken.rename(path)
+                with path.open("r+b") as file:
+                    file.truncate()
+                    file.write(msgspec.json.encode(said))
+
+        for name in ("events.jsonl", "settings.toml"):
+            shutil.copy2(run.path / name, run.path / f"{name}.kept")
+        shared.bob.does(plant)
+        for command in ("stop", "kill", "runs", "follow", "retry"):
+            shared.domcli(shared.alice, command, *([] if command in ("runs", "retry") else [NAME]))
+        assert bystander.poll() is None
+        assert supervisors(shared.runs) == []
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_somebody_elses_link_to_a_run_is_not_ones_run(shared: Shared) -> None:
+    private = shared.alice.home / "private"
+    done = shared.domcli(shared.alice, *RUN, "--runs-dir", str(private), scenario="crash")
+    assert done.returncode == 0, done.stderr
+    mine = RunDirectory(private / NAME)
+    shared.until(lambda: read_run(mine).status == "lost" and not supervisors(private))
+    shared.bob.does(lambda: (shared.runs / "planted").symlink_to(mine.path))
+    for command in ("resume planted --detach", "delete planted --yes", "stop planted", "retry --detach"):
+        done = shared.domcli(shared.alice, *command.split())
+        assert done.returncode == 2, command
+        assert f"planted belongs to {shared.bob.name}" in done.stderr, command
+    assert read_run(mine).status == "lost"
+    shared.alice.does(lambda: (shared.runs / "own").symlink_to(mine.path))
+    assert shared.domcli(shared.alice, "resume", "own", "--detach").returncode == 0
+    shared.until(lambda: read_run(mine).status == "finished")
+
+
+def test_results_do_not_go_through_somebody_elses_link(shared: Shared) -> None:
+    profile = shared.alice.home / "profile"
+    shared.alice.does(lambda: profile.write_text("export PATH"))
+    shared.run(shared.alice)
+    shared.bob.does(lambda: (shared.runs / "epochs.csv").symlink_to(profile))
+    shared.bob.does(lambda: (shared.runs / "figures").symlink_to(shared.alice.home))
+    for target in ("epochs.csv", "figures/epochs.csv"):
+        done = shared.domcli(shared.alice, "export", NAME, "--csv", target, cwd=shared.runs)
+        assert done.returncode == 2
+        assert f"Goes through a link of {shared.bob.name}'s" in done.stderr
+    assert profile.read_text() == "export PATH"
+    assert not (shared.alice.home / "epochs.csv").exists()
+    shared.alice.does(lambda: (shared.alice.home / "own.csv").symlink_to(profile))
+    assert shared.domcli(shared.alice, "export", NAME, "--csv", "own.csv").returncode == 0
+    assert profile.read_text().startswith("run,")
 
 
 def test_nobody_is_resumed_by_what_somebody_else_has_written(shared: Shared) -> None:

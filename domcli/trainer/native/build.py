@@ -41,9 +41,18 @@ def load() -> ctypes.CDLL:
         raise Unavailable(f"the CPU has no {missing[0]}")
     _permit_tiles()
     try:
-        return ctypes.CDLL(str(_built()))
+        return _loaded(_built())
     except OSError as error:
         raise Unavailable(f"the kernels cannot be built or loaded: {error}") from error
+
+
+def _loaded(library: Path) -> ctypes.CDLL:
+    """Load the very file that was looked at, whatever comes to lie in its place."""
+    with files.open_bytes(library, through_links=False) as file:
+        found = os.fstat(file.fileno())
+        if not (files.is_own(found, library.parent) and files.is_guarded(found, library.parent)):
+            raise Unavailable(f"{library} belongs to another user, or others may write to it: delete it")
+        return ctypes.CDLL(f"/proc/self/fd/{file.fileno()}")
 
 
 def _permit_tiles() -> None:
@@ -62,13 +71,14 @@ def _built() -> Path:
         digest.update((here / name).read_bytes())
     directory = code_directory("kernels")
     if directory is None:
-        raise Unavailable(f"{cache_directory() / 'kernels'} is not a folder that this user alone may write to")
+        raise Unavailable(f"{cache_directory() / 'kernels'} is not in folders that this user alone may write to")
     library = directory / f"domcli-{digest.hexdigest()[:16]}.so"
     if not files.is_private(library):
         handle, aside = tempfile.mkstemp(dir=directory, suffix=".so")
         os.close(handle)
         try:
             _compile(compiler, [str(here / name) for name in SOURCES], aside)
+            Path(aside).chmod(0o700)  # linkers make the file anew, by the umask
             Path(aside).replace(library)
         finally:
             Path(aside).unlink(missing_ok=True)
