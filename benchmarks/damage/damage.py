@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 import damage_commands
@@ -83,9 +84,11 @@ def product(trees: Trees, only: Sequence[str]) -> list[tuple[Command, State, Dam
 def sampled(
     calls: Sequence[tuple[Command, State, Damage]], share: float, seed: int
 ) -> Iterator[tuple[Command, State, Damage]]:
-    """Yield a share of the calls, in any order."""
+    """Yield a share of the calls, in any order: whole files and single values in turn, as long as there are both."""
     chosen = random.Random(seed).sample(calls, round(share * len(calls)))
-    return iter(chosen)
+    whole = [call for call in chosen if call[2].kind in damage_kinds.WHOLE]
+    by_value = [call for call in chosen if call[2].kind not in damage_kinds.WHOLE]
+    return (call for pair in zip_longest(whole, by_value) for call in pair if call is not None)
 
 
 def main() -> int:

@@ -125,7 +125,7 @@ def attempt(command: Command, damage: Damage, folder: Path, kept: Path) -> Done:
     """Damage a run, make a call in the folder of its runs directory, and judge what came of it."""
     bad = anew(folder, kept)
     damage.do(bad / damage.file)
-    with _limits(may_wait=command.words[0] == "follow"):
+    with limits(may_wait=command.words[0] == "follow"):
         done = _look(command.words) if command.words[0] == "dashboard" else call(command.words)
     return Done(done.code, done.out, done.err, done.fault or _fault(command, done))
 
@@ -191,10 +191,13 @@ def without_trainers() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _limits(*, may_wait: bool) -> Iterator[None]:
-    """Break off what takes too long, and let nobody have more memory than is sane."""
+def limits(*, may_wait: bool) -> Iterator[None]:
+    """Break off what takes too long, and let nobody have more memory than is sane.
 
-    left = False
+    With `may_wait`, a command that has not ended after a moment is first asked to leave, as by Ctrl-\\\\.
+    """
+
+    left = not may_wait
 
     def too_long(_number: int, _frame: FrameType | None) -> None:
         nonlocal left

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,7 +185,9 @@ def _arguments(path: Path, line: _Line) -> dict[str, Any]:
     """Return the arguments of `Namespace(name=value, ...)`; only literals are read, nothing is evaluated."""
     expected = f"expected the arguments, Namespace(model=..., ...), found {_shown(line.message)}"
     try:
-        call = ast.parse(line.message, mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what only looks strange, Python tells on stderr
+            call = ast.parse(line.message, mode="eval").body
         if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Namespace"):
             raise _problem(path, line.number, expected)
         arguments = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}

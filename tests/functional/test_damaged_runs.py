@@ -7,7 +7,9 @@ far more of it than is tried here.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import re
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import damage_commands
@@ -16,7 +18,11 @@ import pytest
 from damage import Trees, product
 from damage_commands import Command
 from damage_kinds import Damage
-from damage_tree import BAD, State
+from damage_tree import BAD, State, anew
+
+from domcli import launch
+from domcli.errors import StorageError
+from domcli.rundir import RunDirectory
 
 PARTS = 8
 VALUES_PER_PART = 30
@@ -101,3 +107,35 @@ def test_settings_that_cannot_be_read_or_shown(trees: Trees, words: str) -> None
     assert {str(damage) for _, _, damage in calls} == wanted
     once = {str(damage): (command, state, damage) for command, state, damage in calls}
     assert not faults(trees, list(once.values()))
+
+
+def refuse(_runs_dir: Path) -> None:
+    raise StorageError("there is no room")
+
+
+@pytest.mark.parametrize(
+    ("wake", "why"), [(None, "the process that does it ends at once"), (refuse, "there is no room")]
+)
+def test_following_ends_where_nobody_can_advance_the_queue(
+    trees: Trees, monkeypatch: pytest.MonkeyPatch, wake: Callable[[Path], None] | None, why: str
+) -> None:
+    """The run is lost, and its ticket lies there: it was to be launched again."""
+    if wake is not None:
+        monkeypatch.setattr(launch, "wake", wake)
+        monkeypatch.setattr(launch, "stalled", wake)
+    anew(trees.work, trees.kept["left"])
+    with damage_commands.limits(may_wait=False):
+        done = damage_commands.call(("follow", BAD))
+    assert (done.code, done.fault) == (1, None)
+    assert f"the queue is not advanced: {why}" in done.err
+
+
+def test_one_run_that_cannot_be_read_keeps_no_other_from_going_on(trees: Trees) -> None:
+    bad = anew(trees.work, trees.kept["lost"])
+    shutil.copytree(bad, bad.with_name("worse-seed0"))
+    (bad.with_name("worse-seed0") / "settings.toml").write_text("[train]\nepochs = 0\n")
+    done = damage_commands.call(("retry", "--detach"))
+    assert (done.code, done.fault) == (0, None)
+    assert RunDirectory(bad).read_ticket() is not None
+    assert re.search(r"left out: .*worse-seed0/settings.toml, line 2: train.epochs is 0", done.err)
+    shutil.rmtree(bad.with_name("worse-seed0"))
