@@ -40,6 +40,9 @@ _LEFT = re.compile(
     r"|\.[\w-]+\.(safetensors|npy)-new$"
 )
 """What is written aside, by this version and by earlier ones."""
+_PINNED: list[tuple[Path, os.stat_result]] = []
+"""The folders that this process holds on to (see `pinned`), and which they are."""
+_REPLACED = "Somebody has put another folder in its place"
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFDIR: "a folder",
@@ -168,12 +171,59 @@ def is_private(path: Path) -> bool:
     return not stat.S_ISLNK(found.st_mode) and is_own(found, path.parent) and is_guarded(found, path.parent)
 
 
+@contextlib.contextmanager
+def pinned(path: Path, *, base: Path | None = None) -> Iterator[int]:
+    """Hold on to a folder of one's own and yield its descriptor: what this process writes below gets there or nowhere.
+
+    Where others may write to the folder around it, it can be replaced while it is worked in, by a link to any folder.
+    Until the end, `folder_handle` follows no link below it, and raises OSError once another folder lies at the path.
+    It may itself be reached through links, as a run may; not from `base` on where one is given. Raises OSError.
+    """
+    with folder_handle(path / "any", base) as found:
+        handle = os.dup(found)  # kept open, so that no other folder gets its number
+    pin = (path, os.fstat(handle))
+    try:
+        if not is_own(pin[1], path):
+            raise OSError(errno.EPERM, f"Belongs to {user_name(pin[1].st_uid)}", str(path))
+        _PINNED.append(pin)
+        try:
+            yield handle
+        finally:
+            _PINNED.remove(pin)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[int]:
+    """Make a folder, hold on to it while it is filled (see `pinned`) and yield its descriptor; gone if that fails.
+
+    Raises OSError, also if somebody puts another folder in its place at once.
+    """
+    path.mkdir()
+    try:
+        with pinned(path, base=path.parent) as handle:
+            inside = Path(f"/proc/self/fd/{handle}")  # wherever it lies by now
+            if any(inside.iterdir()):
+                raise OSError(errno.ESTALE, _REPLACED, str(path))
+            try:
+                yield handle
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    for one in list(inside.iterdir()):
+                        remove(one)
+                raise
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.rmdir()
+        raise
+
+
 def open_own(path: Path, flags: int, *, base: Path | None = None) -> int:
     """Open a regular file of one's own for writing, made if it is not there; return its descriptor.
 
-    It is opened relative to a handle of its folder, and no link is followed from `base` on (its folder where none is
-    given). In a folder to which others may write, a file with a second name might be any file of one's own, and is
-    refused. Raises OSError.
+    It is opened relative to a handle of its folder (see `folder_handle`). In a folder of others, or to which others may
+    write, a file with a second name might be any file of one's own, and is refused. Raises OSError.
     """
     with folder_handle(path, base) as folder:
         handle = os.open(path.name, flags | os.O_CREAT | os.O_NOFOLLOW | _QUIET, 0o666, dir_fd=folder)
@@ -182,7 +232,8 @@ def open_own(path: Path, flags: int, *, base: Path | None = None) -> int:
             _require_regular(found, path)
             if not is_own(found, path.parent):
                 raise OSError(errno.EPERM, f"Belongs to {user_name(found.st_uid)}", str(path))
-            if found.st_nlink != 1 and os.fstat(folder).st_mode & 0o022:
+            around = os.fstat(folder)
+            if found.st_nlink != 1 and (around.st_mode & 0o022 or not is_own(around, path.parent)):
                 raise OSError(errno.EPERM, "Has a second name, in a folder to which others may write", str(path))
         except OSError:
             os.close(handle)
@@ -211,14 +262,22 @@ def open_shared(path: Path, *, base: Path) -> int:
 
 @contextlib.contextmanager
 def folder_handle(path: Path, base: Path | None = None) -> Iterator[int]:
-    """Open the folder of a file; from `base` (which may be reached through links) down, no link is followed."""
-    base = path.parent if base is None else base
+    """Open the folder of a file; no link is followed below `base`, which may be reached through links.
+
+    It is the folder itself where none is given, and never less than what is pinned around it. Raises OSError, also if
+    there is another folder where one is pinned.
+    """
+    pins = [pin for pin in tuple(_PINNED) if path.parent.is_relative_to(pin[0])]
+    base = min((base or path.parent, *(place for place, _ in pins)), key=lambda place: len(place.parts))
     handle = os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        place = base
+        _require_pinned(pins, place, handle)
         for part in path.parent.relative_to(base).parts:
             inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=handle)
             os.close(handle)
-            handle = inner
+            handle, place = inner, place / part
+            _require_pinned(pins, place, handle)
         yield handle
     except OSError as error:
         error.filename = str(path)  # not only its name in the folder
@@ -227,13 +286,23 @@ def folder_handle(path: Path, base: Path | None = None) -> Iterator[int]:
         os.close(handle)
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder that is not there yet; what is there must be a folder, and no link. Raises OSError."""
-    with contextlib.suppress(FileExistsError):
-        path.mkdir()
-    found = path.lstat().st_mode
+def make_folder(path: Path, *, base: Path | None = None) -> None:
+    """Make a folder that is not there yet, in that around it (see `folder_handle`).
+
+    What is there must be a folder, and no link. Raises OSError.
+    """
+    with folder_handle(path, base) as folder:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path.name, dir_fd=folder)
+        found = os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode
     if not stat.S_ISDIR(found):
         raise OSError(errno.ENOTDIR, f"Is {_kind(found)}, not a folder", str(path))
+
+
+def unlink(path: Path) -> None:
+    """Remove a file or a link, if it is there, from the folder around it (see `folder_handle`). Raises OSError."""
+    with contextlib.suppress(FileNotFoundError), folder_handle(path) as folder:
+        os.unlink(path.name, dir_fd=folder)
 
 
 def replace(path: Path, write: Callable[[IO[bytes]], object], *, durable: bool = True, guarded: bool = False) -> None:
@@ -313,13 +382,13 @@ def clear_leftovers(folder: Path, seconds: float = OLD_SECONDS) -> None:
 
     With 0, for who alone writes there, everything that is left.
     """
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+    with contextlib.suppress(OSError), folder_handle(folder / "any") as handle, os.scandir(handle) as entries:
         for entry in entries:
             if _LEFT.match(entry.name):
                 with contextlib.suppress(OSError):
                     found = entry.stat(follow_symlinks=False)
                     if (not seconds or abs(time.time() - found.st_mtime) > seconds) and is_own(found, folder):
-                        remove(Path(entry.path))
+                        remove(Path(f"/proc/self/fd/{handle}", entry.name))
 
 
 def remove(path: Path) -> None:
@@ -330,6 +399,12 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
+
+
+def _require_pinned(pins: list[tuple[Path, os.stat_result]], place: Path, handle: int) -> None:
+    """Raise OSError if the folder that was opened at a place is not the one that is pinned there."""
+    if any(path == place and not os.path.samestat(found, os.fstat(handle)) for path, found in pins):
+        raise OSError(errno.ESTALE, _REPLACED, str(place))
 
 
 def _require_regular(found: os.stat_result, path: Path) -> None:

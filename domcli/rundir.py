@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,20 @@ class RunDirectory:
                 f"{self.name} belongs to {owner}: only {owner} can {action} it; a copy of it is yours (cp -r)"
             )
 
+    @contextlib.contextmanager
+    def pinned(self, action: str) -> Iterator[int]:
+        """Hold on to the run's folder while it is worked in (see `files.pinned`) and yield its descriptor.
+
+        Raises RunDirectoryError if the run belongs to another user, who alone may do this `action`; StorageError.
+        """
+        self.require_own(action)
+        with contextlib.ExitStack() as stack:
+            try:
+                handle = stack.enter_context(files.pinned(self.path))
+            except OSError as error:
+                raise StorageError(f"cannot write in {self.path}: {error.strerror}") from error
+            yield handle
+
     def require_untouched(self) -> None:
         """Raise RunDirectoryError if a file by which the run is trained belongs to another user than the run."""
         owner = self.owner()
@@ -251,23 +266,26 @@ def create(
 ) -> RunDirectory:
     """Create a complete run directory under an unused name, with a place in the queue if it is given one.
 
-    It is built aside and renamed, so it is whole or not there. Raises RunDirectoryError for a name that is taken or
+    It is built aside and renamed, so it is whole or not there; all of it in the folder that was made for it, whatever
+    somebody else who may write in `runs_dir` puts in its place. Raises RunDirectoryError for a name that is taken or
     not allowed, StorageError when nothing can be written there.
     """
     require_unused(runs_dir, name)
     target = runs_dir / name
     created = [folder for folder in (runs_dir, *runs_dir.parents) if not os.path.lexists(folder)]
-    staging: Path | None = None
+    staging = runs_dir / f"{files.ASIDE}{secrets.token_hex(8)}"
     try:
         runs_dir.mkdir(parents=True, exist_ok=True)
         files.clear_leftovers(runs_dir)
-        new = runs_dir / f"{files.ASIDE}{secrets.token_hex(8)}"
-        new.mkdir()
-        staging = new
-        _fill(RunDirectory(staging), settings, environment, ticket)
-        staging.rename(target)
+        with files.new_folder(staging) as handle:
+            _fill(RunDirectory(staging), settings, environment, ticket)
+            staging.rename(target)
+            if not os.path.samestat(target.lstat(), os.fstat(handle)):
+                raise StorageError(f"cannot create a run in {runs_dir}: somebody has put something else in its place")
     except BaseException as error:
-        _undo(staging, created)
+        for folder in created:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
         if not isinstance(error, OSError):
             raise
         if os.path.lexists(target):
@@ -334,20 +352,11 @@ def _cannot_be_removed(folder: Path) -> Path | None:
 def _fill(run: RunDirectory, settings: dict[str, Any], environment: dict[str, Any], ticket: Ticket | None) -> None:
     replace_text(run.settings, tomli_w.dumps(settings))
     replace_text(run.environment, json.dumps(environment, indent=2) + "\n")
-    run.checkpoints.mkdir()
-    run.events.touch()
+    files.make_folder(run.checkpoints)
+    os.close(files.open_own(run.events, os.O_WRONLY))
     run.keep_reserve()
     if ticket is not None:
         run.write_ticket(ticket)
-
-
-def _undo(staging: Path | None, created: list[Path]) -> None:
-    if staging is not None:
-        with contextlib.suppress(OSError):
-            files.remove(staging)
-    for folder in created:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
 
 
 def _refuse_deep(content: Any) -> None:

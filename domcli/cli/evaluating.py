@@ -58,12 +58,13 @@ def attack_checkpoint(run: RunDirectory, plan: Plan, settings: Settings, wanted:
     number = launch.parse_jobs(jobs_per_gpu, JOBS_PER_GPU)
     chosen = launch.choose_devices(wanted)
     jobs = launch.Automatic(chosen).jobs(settings) if number is None else number
-    folder = evaluations.prepare(run, plan)
-    output.note(f"{run.name}: {plan.title} on {checkpoint(plan)}: {parameters(plan)}")
     ending = None
-    with Interrupts() as interrupts, _slot(run, chosen, jobs, interrupts) as slot:
-        if slot is not None:
-            ending = _run_process(run, folder, slot, wanted, interrupts)
+    with run.pinned("evaluate"), Interrupts() as interrupts:
+        folder = evaluations.prepare(run, plan)
+        output.note(f"{run.name}: {plan.title} on {checkpoint(plan)}: {parameters(plan)}")
+        with _slot(run, chosen, jobs, interrupts) as slot:
+            if slot is not None:
+                ending = _run_process(run, folder, slot, wanted, interrupts)
     result = evaluations.read_result(folder)
     if result is not None:
         return result

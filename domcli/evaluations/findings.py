@@ -33,7 +33,9 @@ class Findings:
         """That all of it took, over all sittings."""
         try:
             self._file = files.open_own(self._path, os.O_RDWR | os.O_APPEND)
-            for batch, size in _whole(files.read_bytes(self._path, files.LARGE)):
+            with os.fdopen(self._file, "rb", closefd=False) as file:
+                content = files.read_rest(file, self._path, files.LARGE)
+            for batch, size in _whole(content):
                 self._note(batch, size)
             os.ftruncate(self._file, self._size)
         except OSError as error:

@@ -44,14 +44,14 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
 def prepare(run: RunDirectory, plan: Plan) -> Path:
     """Return the folder of an evaluation, made with its plan if it is not there. Raises StorageError."""
-    run.require_own("evaluate")
     folder = run.evaluations / plan.name
-    try:
-        for path in (run.evaluations, folder):
-            files.make_folder(path)
-    except OSError as error:
-        raise StorageError(f"cannot write in {run.path}: {error.strerror}") from error
-    _write(folder / PLAN, plan)
+    with run.pinned("evaluate"):
+        try:
+            for path in (run.evaluations, folder):
+                files.make_folder(path)
+        except OSError as error:
+            raise StorageError(f"cannot write in {run.path}: {error.strerror}") from error
+        _write(folder / PLAN, plan)
     return folder
 
 

@@ -113,19 +113,19 @@ def sole_access(run: RunDirectory, patience: float = RELEASE_SECONDS, *, action:
     seconds to wait for it. Raises ProcessError while a trainer works on the run, here or elsewhere, StorageError if
     nothing can be written, RunDirectoryError if the run is another user's, who alone may do this `action`.
     """
-    run.require_own(action)
     deadline = time.monotonic() + patience
-    while (lock := locks.acquire(run.lock)) is None:
-        identity = run.read_process()
-        ending = identity is not None and process.liveness(identity) == "gone"
-        if not ending or time.monotonic() >= deadline:
-            raise ProcessError(f"{run.name} already has a trainer{_which(run)}; stop it first")
-        time.sleep(POLL_SECONDS)
-    try:
-        _refuse_elsewhere(run)
-        yield lock
-    finally:
-        os.close(lock)
+    with run.pinned(action):
+        while (lock := locks.acquire(run.lock)) is None:
+            identity = run.read_process()
+            ending = identity is not None and process.liveness(identity) == "gone"
+            if not ending or time.monotonic() >= deadline:
+                raise ProcessError(f"{run.name} already has a trainer{_which(run)}; stop it first")
+            time.sleep(POLL_SECONDS)
+        try:
+            _refuse_elsewhere(run)
+            yield lock
+        finally:
+            os.close(lock)
 
 
 def request_stop(run: RunDirectory) -> ProcessIdentity:
@@ -215,9 +215,9 @@ def _record(
 
 def record_exit(run: RunDirectory, pid: int, code: int) -> None:
     """Note in process.json how a trainer ended, if it is still the one that is written there."""
-    identity = run.read_process()
-    if identity is not None and identity.pid == pid:
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), files.pinned(run.path):
+        identity = run.read_process()
+        if identity is not None and identity.pid == pid:
             run.write_process(msgspec.structs.replace(identity, exit_code=code))
 
 

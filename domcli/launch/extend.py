@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import tomli_w
 
-from domcli import presets
+from domcli import files, presets
 from domcli.errors import ProcessError, StorageError
-from domcli.files import replace_text
 from domcli.launch.control import sole_access
 from domcli.plural import counted
 from domcli.rundir import RunDirectory
@@ -58,8 +57,8 @@ def extend(directory: RunDirectory, epochs: int) -> Settings:
             raise ProcessError(f"{directory.name} is queued already; take it out with domcli stop first")
         settings = extended(read_run(directory), epochs)
         try:
-            replace_text(directory.settings, tomli_w.dumps(settings.to_dict()))
-            directory.brief.unlink(missing_ok=True)  # it tells of the settings of before
+            files.replace_text(directory.settings, tomli_w.dumps(settings.to_dict()))
+            files.unlink(directory.brief)  # it tells of the settings of before
         except OSError as error:
             raise StorageError(f"cannot write {directory.settings}: {error.strerror}") from error
     return settings

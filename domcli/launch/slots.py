@@ -88,7 +88,7 @@ def host_folder(runs_dir: Path) -> HostFolder:
     try:
         runs_dir.mkdir(parents=True, exist_ok=True)
         for path in (folder.path.parent, folder.path):
-            files.make_folder(path)
+            files.make_folder(path, base=runs_dir)
     except OSError as error:
         raise StorageError(f"cannot write in {runs_dir}: {error.filename or runs_dir}: {error.strerror}") from error
     return folder

@@ -138,22 +138,27 @@ def _nothing_collected() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _sole_trainer(run: RunDirectory, given: int | None, ticket: str) -> Iterator[None]:
-    """Hold the run's lock and say in process.json who does. Raises ProcessError if another trainer holds it."""
-    run.require_own("train")
-    run.require_untouched()
-    lock = files.open_own(run.lock, os.O_RDWR) if given is None else given
-    try:
-        os.set_inheritable(lock, False)
+    """Hold on to the run's folder and lock, and say in process.json who does.
+
+    Raises ProcessError if another trainer holds the lock, or if the one that was given is not that of this folder.
+    """
+    with run.pinned("train"):
+        run.require_untouched()
+        lock = files.open_own(run.lock, os.O_RDWR) if given is None else given
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ProcessError(f"another trainer is at work on {run.path}") from None
-        known, own = run.read_process(), identify()
-        if own is not None and (known is None or known.pid != own.pid):
-            run.write_process(msgspec.structs.replace(own, ticket=ticket, first_event=next_seq(run.events)))
-        yield
-    finally:
-        os.close(lock)
+            os.set_inheritable(lock, False)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ProcessError(f"another trainer is at work on {run.path}") from None
+            if not os.path.samestat(os.fstat(lock), run.lock.lstat()):
+                raise ProcessError(f"{run.path} is not the folder that this trainer was started for")
+            known, own = run.read_process(), identify()
+            if own is not None and (known is None or known.pid != own.pid):
+                run.write_process(msgspec.structs.replace(own, ticket=ticket, first_event=next_seq(run.events)))
+            yield
+        finally:
+            os.close(lock)
 
 
 def _close(run: RunDirectory, writer: EventWriter, event: Failed | Stopped) -> None:
@@ -161,7 +166,8 @@ def _close(run: RunDirectory, writer: EventWriter, event: Failed | Stopped) -> N
     try:
         writer.write(event)
     except StorageError:
-        run.reserve.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            files.unlink(run.reserve)
         writer.write(event)
 
 

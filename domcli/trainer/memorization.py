@@ -108,8 +108,7 @@ class LossArchive:
         try:
             if not os.path.lexists(path):
                 self._create(epochs, patterns)
-            os.close(files.open_own(path, os.O_RDWR))
-            self._rows: Any = np.lib.format.open_memmap(path, mode="r+")
+            self._rows = self._opened()
         except Exception as error:  # NumPy parses the header as Python, which fails in a dozen ways
             raise StorageError(f"cannot keep the losses in {path}: {error}") from error
         if self._rows.ndim != 2 or self._rows.shape[1] != patterns or self._rows.dtype != np.float16:
@@ -117,11 +116,18 @@ class LossArchive:
         if len(self._rows) != epochs:
             self._resize(epochs, patterns)
 
+    def _opened(self) -> Any:
+        handle = files.open_own(self._path, os.O_RDWR)
+        try:  # by its descriptor: at its path there may be another by now
+            return np.lib.format.open_memmap(f"/proc/self/fd/{handle}", mode="r+")
+        finally:
+            os.close(handle)
+
     def _resize(self, epochs: int, patterns: int) -> None:
         kept = self._rows[:epochs]
         try:
             self._create(epochs, patterns, kept)
-            self._rows = np.lib.format.open_memmap(self._path, mode="r+")
+            self._rows = self._opened()
         except OSError as error:
             raise StorageError(f"cannot keep the losses in {self._path}: {error}") from error
 

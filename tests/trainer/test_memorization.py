@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from domcli import files
 from domcli.errors import StorageError
 from domcli.events import LOSS_RANGES, Memorization
 from domcli.trainer.memorization import LossArchive, MemorizationRecord
@@ -100,6 +102,26 @@ def test_the_archive_keeps_a_row_an_epoch_and_survives_reopening(tmp_path: Path)
     assert kept[0].tolist() == [0.5, 1.0, 2.0, 4.0]
     assert np.isnan(kept[1]).all()
     assert kept[2].tolist() == [1.0, 1.0, 1.0, np.inf]
+
+
+def test_the_archive_stays_the_file_that_was_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At its path there may be another at any moment, put there by who may write in the folder."""
+    path, another = tmp_path / "memorization.npy", tmp_path / "another.npy"
+    for one in (path, another):
+        LossArchive(one, 3, 4)
+    before = another.read_bytes()
+    opened = files.open_own
+
+    def open_and_swap(*arguments: Any) -> int:
+        handle = opened(*arguments)
+        path.rename(tmp_path / "moved.npy")
+        path.symlink_to(another)
+        return handle
+
+    monkeypatch.setattr(files, "open_own", open_and_swap)
+    LossArchive(path, 3, 4).keep(0, torch.tensor([0.5, 1.0, 2.0, 4.0]))
+    assert another.read_bytes() == before
+    assert np.load(tmp_path / "moved.npy")[0].tolist() == [0.5, 1.0, 2.0, 4.0]
 
 
 def test_an_archive_of_another_shape_or_a_damaged_one_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from domcli import evaluations, rundir
+from domcli import evaluations, files, rundir
 from domcli.errors import CheckpointError, SettingsError, StorageError
 from domcli.evaluations import Batch, Evaluation, Findings, Plan, Progress, Refusal
 from domcli.presets import resolve
@@ -209,6 +209,50 @@ def test_a_run_that_cannot_be_written_is_one_sentence(run: RunDirectory) -> None
     with pytest.raises(StorageError, match="cannot write in"):
         evaluations.prepare(run, plan(run))
     assert evaluations.read_all(run) == []
+
+
+def put_in_place_of(path: Path, target: Path) -> None:
+    path.rename(target.with_name("away"))
+    path.symlink_to(target)
+
+
+def test_nothing_is_prepared_in_what_is_put_in_place_of_a_folder(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    make = files.make_folder
+
+    def make_and_swap(path: Path) -> None:
+        make(path)
+        put_in_place_of(path, precious)
+
+    monkeypatch.setattr(files, "make_folder", make_and_swap)
+    with pytest.raises(StorageError, match="cannot write in"):
+        evaluations.prepare(run, plan(run))
+    assert list(precious.iterdir()) == []
+
+
+@pytest.mark.parametrize("swapped", ["run", "evaluations", "evaluation"])
+def test_a_process_at_work_writes_nothing_into_what_is_put_in_place_of_its_folder(
+    run: RunDirectory, tmp_path: Path, swapped: str
+) -> None:
+    found = result(plan(run))
+    folder, precious = evaluations.prepare(run, found.plan), tmp_path / "precious"
+    place = {"run": run.path, "evaluations": run.evaluations, "evaluation": folder}[swapped]
+    inside = precious / folder.relative_to(place)
+    inside.mkdir(parents=True)
+    for name in ("images.jsonl", "result.json", "plan.json"):
+        (inside / name).write_text("precious")
+    with run.pinned("evaluate"):
+        put_in_place_of(place, precious)
+        with pytest.raises(StorageError, match="cannot write"):
+            Findings(folder)
+        with pytest.raises(StorageError, match="cannot write"):
+            evaluations.write_result(folder, found)
+    assert {path.name: path.read_text() for path in inside.iterdir()} == dict.fromkeys(
+        ("images.jsonl", "result.json", "plan.json"), "precious"
+    )
 
 
 FIRST = Batch("natural", [0, 1, 2], [True, False, True], 0.5)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -122,6 +123,121 @@ def test_no_link_is_followed_below_the_base(tmp_path: Path) -> None:
     assert (tmp_path / "base" / "file").is_file()
 
 
+def put_in_place_of(path: Path, target: Path) -> Path:
+    """Do what somebody can who may write in the folder around: move a folder away and put a link there."""
+    away = path.with_name(f"{path.name}-away")
+    path.rename(away)
+    path.symlink_to(target)
+    return away
+
+
+def everything(folder: Path) -> dict[str, bytes | None]:
+    return {str(path): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "own": lambda folder: os.close(files.open_own(folder / "file", os.O_WRONLY | os.O_TRUNC)),
+    "new": lambda folder: os.close(files.open_own(folder / "new", os.O_WRONLY)),
+    "replace": lambda folder: files.replace_text(folder / "file", "text"),
+    "folder": lambda folder: files.make_folder(folder / "new"),
+    "unlink": lambda folder: files.unlink(folder / "file"),
+    "lock": lambda folder: locks.acquire(folder / "file"),
+    "leftovers": lambda folder: files.clear_leftovers(folder, 0),
+}
+
+
+@pytest.mark.parametrize("swapped", ["run", "run/inner"])
+@pytest.mark.parametrize("writer", WRITERS)
+def test_nothing_is_written_in_a_folder_put_in_place_of_a_pinned_one(tmp_path: Path, swapped: str, writer: str) -> None:
+    for folder in ("run/inner", "precious/inner"):
+        (tmp_path / folder).mkdir(parents=True)
+        for name in ("file", ".new-file", "inner/file", "inner/.new-file"):
+            ((tmp_path / folder).parent / name).write_text("precious")
+    before = everything(tmp_path / "precious")
+    with files.pinned(tmp_path / "run"):
+        put_in_place_of(tmp_path / swapped, tmp_path / "precious" / ("inner" if "/" in swapped else ""))
+        for folder in {swapped, "run/inner"}:
+            with contextlib.suppress(OSError) if writer == "leftovers" else pytest.raises(Exception) as refused:
+                WRITERS[writer](tmp_path / folder)
+            if refused is not None:
+                said = str(refused.value)
+                assert "another folder in its place" in said or "Not a directory" in said or "Too many levels" in said
+    assert everything(tmp_path / "precious") == before
+    files.replace_text(tmp_path / "run" / "inner" / "file", "written by whoever holds nothing")
+
+
+def test_another_folder_of_ones_own_is_no_pinned_one_either(tmp_path: Path) -> None:
+    for name in ("one", "another"):
+        (tmp_path / name).mkdir()
+    with files.pinned(tmp_path / "one"):
+        (tmp_path / "one").rename(tmp_path / "away")
+        (tmp_path / "another").rename(tmp_path / "one")
+        with pytest.raises(OSError, match="Somebody has put another folder in its place"):
+            files.replace_text(tmp_path / "one" / "file", "text")
+        assert list((tmp_path / "one").iterdir()) == []
+        (tmp_path / "one").rename(tmp_path / "another")
+        (tmp_path / "away").rename(tmp_path / "one")
+        files.replace_text(tmp_path / "one" / "file", "text")
+    assert (tmp_path / "one" / "file").read_text() == "text"
+
+
+def test_what_is_being_written_stays_in_the_folder_in_which_it_was_begun(tmp_path: Path) -> None:
+    for name in ("run", "precious"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("old")
+
+    def write(file: IO[bytes]) -> None:
+        put_in_place_of(tmp_path / "run", tmp_path / "precious")
+        file.write(b"new")
+
+    files.replace(tmp_path / "run" / "file", write)
+    assert everything(tmp_path / "precious") == {str(tmp_path / "precious" / "file"): b"old"}
+    assert everything(tmp_path / "run-away") == {str(tmp_path / "run-away" / "file"): b"new"}
+
+
+def test_a_folder_reached_through_a_link_of_ones_own_is_pinned_as_it_is(tmp_path: Path) -> None:
+    for name in ("real", "another"):
+        (tmp_path / name).mkdir()
+    link = tmp_path / "link"
+    link.symlink_to("real")
+    with files.pinned(link), files.pinned(link):
+        files.make_folder(link / "inner")
+        files.replace_text(link / "inner" / "file", "text")
+        link.unlink()
+        link.symlink_to("another")
+        with pytest.raises(OSError, match="another folder in its place"):
+            files.make_folder(link / "inner")
+    assert (tmp_path / "real" / "inner" / "file").read_text() == "text"
+    files.make_folder(link / "inner")
+    assert (tmp_path / "another" / "inner").is_dir()
+
+
+def test_a_new_folder_is_the_one_that_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another folder of the same user's, put in its place at once, is neither filled nor emptied."""
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").write_text("precious")
+    make = Path.mkdir
+
+    for target in ("link", "folder"):
+
+        def swap(path: Path, target: str = target) -> None:
+            make(path)
+            path.rename(tmp_path / f"away-{target}")
+            if target == "link":
+                path.symlink_to("precious")
+            else:
+                (tmp_path / "precious").rename(path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "mkdir", swap)
+            with (
+                pytest.raises(OSError, match=r"another folder|Not a directory|Too many levels"),
+                files.new_folder(tmp_path / target),
+            ):
+                raise AssertionError("it was taken for the new one")
+    assert (tmp_path / "folder" / "file").read_text() == "precious"
+
+
 @pytest.mark.parametrize("kind", ["pipe", "folder", "socket"])
 def test_only_a_regular_file_is_opened_to_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
@@ -141,6 +257,20 @@ def test_a_second_name_in_a_folder_of_others_is_refused(tmp_path: Path) -> None:
     shared.chmod(0o775)
     with pytest.raises(OSError, match="Has a second name"):
         files.open_own(shared / "log", os.O_WRONLY)
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can make files that belong to somebody else")
+def test_a_folder_of_somebody_else_is_one_of_others_whatever_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("mine")
+    theirs = tmp_path / "theirs"
+    theirs.mkdir(mode=0o755)
+    (theirs / "log").hardlink_to(tmp_path / "victim")
+    os.chown(theirs, NOBODY, NOBODY)
+    with pytest.raises(OSError, match="Has a second name"):
+        files.open_own(theirs / "log", os.O_WRONLY)
+    os.close(files.open_own(theirs / "other", os.O_WRONLY))
+    with pytest.raises(OSError, match=f"Belongs to user {NOBODY}"), files.pinned(theirs):
+        raise AssertionError("it was pinned")
 
 
 @pytest.mark.skipif(not ROOT, reason="only root can make files that belong to somebody else")

@@ -158,6 +158,44 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.parametrize("moment", ["made", "begun", "filled", "renamed"])
+def test_a_new_run_is_not_written_into_what_is_put_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Who may write in the runs directory swaps the folder that is being filled for a link to one of the same user."""
+    runs, precious = tmp_path / "runs", tmp_path / "precious"
+    for folder in (runs, precious):
+        folder.mkdir()
+    for name in ("settings.toml", "environment.json", "queue.json"):
+        (precious / name).write_text("precious")
+    before = {path: path.read_bytes() for path in precious.iterdir()}
+
+    def swap() -> None:
+        (new,) = runs.iterdir()
+        shutil.move(new, tmp_path / "away")
+        new.symlink_to(precious)
+
+    def swapping(action: Any, *, first: bool = False) -> Any:
+        def both(*arguments: Any) -> None:
+            for step in (swap, action) if first else (action, swap):
+                step(*(arguments if step is action else ()))
+
+        return both
+
+    with monkeypatch.context() as patch:
+        if moment == "made":
+            make = Path.mkdir
+            patch.setattr(Path, "mkdir", lambda path, **_: None if path == runs else swapping(make)(path))
+        elif moment == "renamed":
+            patch.setattr(Path, "rename", swapping(os.rename))
+        else:
+            patch.setattr(rundir, "_fill", swapping(rundir._fill, first=moment == "begun"))
+        with pytest.raises(StorageError, match="cannot create a run in"):
+            create(runs, "a", TABLES, {}, ticket("a"))
+    assert {path: path.read_bytes() for path in precious.iterdir()} == before
+    assert list((tmp_path / "away").iterdir()) == []
+
+
 def test_an_unused_name_is_the_next_in_line(tmp_path: Path) -> None:
     assert unused_name(tmp_path / "runs", "a") == "a"
     make(tmp_path, "a")

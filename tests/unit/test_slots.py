@@ -11,7 +11,7 @@ import sys
 import msgspec
 import pytest
 
-from domcli import launch
+from domcli import files, launch
 from domcli.devices import CPU, Device
 from domcli.errors import StorageError
 from domcli.launch import locks, slots
@@ -23,6 +23,22 @@ HOLDER = (sys.executable, "-c", "import sys; print('ready', flush=True); sys.std
 @pytest.fixture
 def folder(tmp_path):
     return slots.host_folder(tmp_path)
+
+
+def test_no_folder_is_made_where_a_link_is_put_in_place_of_one(tmp_path, monkeypatch):
+    runs, precious = tmp_path / "runs", tmp_path / "precious"
+    precious.mkdir()
+    make = files.make_folder
+
+    def make_and_swap(path, **options):
+        make(path, **options)
+        path.rename(tmp_path / "away")
+        path.symlink_to(precious)
+
+    monkeypatch.setattr(files, "make_folder", make_and_swap)
+    with pytest.raises(StorageError, match="cannot write in"):
+        slots.host_folder(runs)
+    assert list(precious.iterdir()) == []
 
 
 def hand_over(slot: slots.Slot) -> subprocess.Popen[str]:

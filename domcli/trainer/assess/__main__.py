@@ -36,9 +36,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     stop = StopFlag()
     stop.install()
+    asked = options.folder.absolute()
+    run = RunDirectory(asked.parent.parent.resolve())
+    folder = run.path / asked.parent.name / asked.name  # a run may be reached through a link, what is in it may not
     try:
-        with _sole_process(options.folder), stop.at_once():
-            _evaluate(options.folder.resolve(), options.device, options.shown_as)
+        with run.pinned("evaluate"), _sole_process(folder), stop.at_once():
+            _evaluate(run, folder, options.device, options.shown_as)
     except (StopRequested, BrokenPipeError):
         return STOPPED
     except DomcliError as error:
@@ -51,10 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
     return FINISHED
 
 
-def _evaluate(folder: Path, device: str, shown_as: str | None) -> None:
+def _evaluate(run: RunDirectory, folder: Path, device: str, shown_as: str | None) -> None:
     from domcli.presets import from_run
 
-    run = RunDirectory(folder.parent.parent)
     plan = evaluations.read_plan(folder)
     settings = from_run(run)
     content = _weights(plan, run)
