@@ -21,6 +21,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO
 
+from domcli import removal
+
 SMALL = 16 << 20
 """Bytes that settings, presets and the JSON of a run may have: a thousand times what they do have."""
 LARGE = 1 << 30
@@ -211,7 +213,7 @@ def new_folder(path: Path) -> Iterator[int]:
             except BaseException:
                 with contextlib.suppress(OSError):
                     for one in list(inside.iterdir()):
-                        remove(one)
+                        removal.remove(one)
                 raise
     except BaseException:
         with contextlib.suppress(OSError):
@@ -388,17 +390,7 @@ def clear_leftovers(folder: Path, seconds: float = OLD_SECONDS) -> None:
                 with contextlib.suppress(OSError):
                     found = entry.stat(follow_symlinks=False)
                     if (not seconds or abs(time.time() - found.st_mtime) > seconds) and is_own(found, folder):
-                        remove(Path(f"/proc/self/fd/{handle}", entry.name))
-
-
-def remove(path: Path) -> None:
-    """Remove a file, a link, or a folder with all that is in it; links in it are not followed. Raises OSError."""
-    import shutil
-
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
+                        removal.remove(Path(f"/proc/self/fd/{handle}", entry.name))
 
 
 def _require_pinned(pins: list[tuple[Path, os.stat_result]], place: Path, handle: int) -> None:

@@ -21,7 +21,7 @@ import msgspec
 import tomli
 import tomli_w
 
-from domcli import files
+from domcli import files, removal
 from domcli.bounds import LAST_SECOND
 from domcli.errors import RunDirectoryError, StorageError
 from domcli.files import replace_text
@@ -324,29 +324,42 @@ def discard(run: RunDirectory) -> None:
         except OSError as error:
             raise StorageError(f"cannot remove {run.path}: {_reason(error)}") from error
         return
-    stays = _cannot_be_removed(run.path)
-    if stays is not None:
-        owner = files.user_name(stays.lstat().st_uid)
-        raise StorageError(f"cannot remove {run.path}: {stays} belongs to {owner}, who alone may remove what is in it")
-    aside = run.path.with_name(f"{files.ASIDE}removed-{secrets.token_hex(16)}")
     try:
+        found = run.path.lstat()
+        _require_removable(run.path, run.path)
+        aside = run.path.with_name(f"{files.ASIDE}removed-{secrets.token_hex(16)}")
         run.path.rename(aside)
     except OSError as error:
         raise StorageError(f"cannot remove {run.path}: {_reason(error)}") from error
     try:
-        files.remove(aside)
+        if not os.path.samestat(found, aside.lstat()):
+            raise StorageError(f"cannot remove {run.path}: another folder was put in its place meanwhile")
+        _require_removable(aside, run.path)  # again: what came before the move is in it
+    except (StorageError, OSError) as error:
+        with contextlib.suppress(OSError):
+            aside.rename(run.path)
+        if isinstance(error, StorageError):
+            raise
+        raise StorageError(f"cannot remove {run.path}: {_reason(error)}") from error
+    try:
+        removal.remove(aside)
     except OSError as error:
         raise StorageError(f"{run.name} is removed, but files of it are left in {aside}: {_reason(error)}") from error
 
 
-def _cannot_be_removed(folder: Path) -> Path | None:
-    """Return a folder, this one or one within, whose entries this user may not remove; None if there is none."""
-    for place, _, _ in os.walk(folder):
-        found = os.lstat(place)
-        sticky = bool(found.st_mode & stat.S_ISVTX) and found.st_uid != os.geteuid() != 0
-        if sticky or not os.access(place, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
-            return Path(place)
-    return None
+def _require_removable(folder: Path, shown: Path) -> None:
+    """Raise StorageError if this user may not remove a folder with all that is in it, OSError if that cannot be told.
+
+    `shown` is what the folder is called in the sentence.
+    """
+    stays = removal.obstacle(folder)
+    if stays is None:
+        return
+    place = shown / stays.path.relative_to(folder)
+    if stays.owner == os.geteuid():
+        raise StorageError(f"cannot remove {shown}: {place} is shut; open it with chmod u+rwx")
+    owner = files.user_name(stays.owner)
+    raise StorageError(f"cannot remove {shown}: {place} belongs to {owner}, who alone may remove what is in it")
 
 
 def _fill(run: RunDirectory, settings: dict[str, Any], environment: dict[str, Any], ticket: Ticket | None) -> None:

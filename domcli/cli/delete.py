@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -39,8 +40,11 @@ def delete(
     deleted: list[str] = []
     try:
         for run in agreed:
-            remove(run.directory)
-            deleted.append(run.directory.name)
+            try:
+                remove(run.directory)
+            finally:  # a run that is gone is deleted, even if some of its files could not be
+                if not os.path.lexists(run.directory.path):
+                    deleted.append(run.directory.name)
     finally:
         if as_json:
             output.json_data(deleted)

@@ -17,7 +17,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from domcli import files, finding
+from domcli import files, finding, removal
 from domcli.devices import Device
 from domcli.errors import StorageError
 from domcli.launch import locks
@@ -118,7 +118,7 @@ def forget(runs_dir: Path) -> None:
         with _choosing(folder):
             if not any(map(locks.is_held, (*folder.path.glob("slot-*.lock"), *folder.path.glob("alone-*.lock")))):
                 with contextlib.suppress(OSError):
-                    files.remove(folder.path)
+                    removal.remove(folder.path)
         os.close(lock)
         with contextlib.suppress(OSError):
             folder.path.parent.rmdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ import pytest
 from made_runs import make
 from terminal import Terminal
 
-from domcli import process
+from domcli import process, removal
 from domcli.launch import locks, queue
 
 
@@ -142,6 +143,22 @@ def test_what_could_be_deleted_is_told_when_something_stands_in_the_way(cli, mon
     assert json.loads(done.stdout) == ["first"]
     assert "cannot remove" in done.stderr
     assert "Permission denied" in done.stderr
+
+
+def test_a_run_that_left_files_behind_is_not_said_to_be_there(cli, monkeypatch):
+    make("first", "finished")
+    make("second", "finished")
+
+    def refuse(path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(removal, "remove", refuse)
+    done = cli("delete", "first", "second", "--yes")
+    assert done.returncode == 2
+    told, error = done.stderr.splitlines()
+    assert told == "deleted 1 run"
+    assert error.startswith("error: first is removed, but files of it are left in runs/.new-removed-")
+    assert [name for name in left() if not name.startswith(".")] == ["second"]
 
 
 @pytest.mark.usefixtures("several")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import itertools
 import json
+import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -16,11 +21,12 @@ import msgspec
 import pytest
 from at_work import supervisors
 from conftest import FAKE_CLI
-from two_users import GROUP, User, become, people
+from two_users import CAPABILITY_VERSION, GROUP, Data, Header, User, become, people
 
 import domcli
 from domcli import launch, process
 from domcli.devices import CPU
+from domcli.errors import StorageError
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
 
@@ -311,6 +317,52 @@ def test_a_run_in_which_somebody_else_keeps_a_folder_is_not_half_deleted(shared:
     assert f"{run}/notes belongs to {shared.bob.name}" in done.stderr
     assert "nothing was deleted" in done.stderr
     assert set(everything(run)) == before
+
+
+def test_a_run_with_a_folder_that_its_owner_may_not_look_into_is_not_half_deleted(shared: Shared) -> None:
+    run = shared.run(shared.alice)
+
+    def put() -> None:
+        (run / "notes").mkdir()
+        (run / "notes" / "note").write_text("bob's")
+        (run / "notes").chmod(0o700)
+
+    def delete() -> None:
+        give_up_reading()
+        with pytest.raises(StorageError, match=f"{run}/notes belongs to {shared.bob.name}, who alone may remove"):
+            launch.delete(RunDirectory(run))
+
+    shared.bob.does(put)
+    before = set(everything(run))
+    shared.alice.does(delete)
+    assert set(everything(run)) == before
+    assert set(shared.runs.iterdir()) == {run, shared.runs / ".domcli"}
+
+
+def give_up_reading() -> None:
+    """Let the modes of folders count for reading, too."""
+    header, data = Header(CAPABILITY_VERSION, 0), (Data * 2)()
+    assert ctypes.CDLL(None).capset(ctypes.byref(header), data) == 0
+
+
+def test_a_run_into_which_somebody_keeps_putting_files_is_deleted(shared: Shared) -> None:
+    run = shared.run(shared.alice)
+    child = os.fork()
+    if child == 0:
+        become(shared.bob.uid, 0o002)
+        folder = os.open(run / "checkpoints", os.O_RDONLY)  # however the run is called
+        with contextlib.suppress(OSError):
+            for number in itertools.count():
+                os.close(os.open(f"x{number}", os.O_CREAT | os.O_WRONLY, 0o666, dir_fd=folder))
+        os._exit(0)
+    try:
+        shared.until(lambda: (run / "checkpoints" / "x9").exists())
+        done = shared.domcli(shared.alice, "delete", NAME, "--yes")
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert (done.returncode, done.stderr) == (0, "deleted 1 run\n")
+    assert list(shared.runs.iterdir()) == [shared.runs / ".domcli"]
 
 
 def test_a_copy_of_somebody_elses_run_is_ones_own(shared: Shared) -> None:

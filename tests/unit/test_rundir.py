@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from run_directories import TABLES, make, ticket
 from samples import any_settings
 
-from domcli import files, process, rundir
+from domcli import process, removal, rundir
 from domcli.errors import RunDirectoryError, StorageError
 from domcli.files import replace_text
 from domcli.finding import find, list_runs, queue_places, with_tickets
@@ -213,11 +213,47 @@ def test_a_discarded_run_is_gone_and_the_others_are_not(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_removed_is_no_run_any_more_and_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "remove", refuse(errno.EIO))
+    monkeypatch.setattr(removal, "remove", refuse(errno.EIO))
     for _ in range(2):
         with pytest.raises(StorageError, match=r"a is removed, but files of it are left in .*removed-.*: Input/output"):
             discard(make(tmp_path, "a"))
         assert list_runs(tmp_path) == []
+
+
+def test_a_run_put_in_its_place_meanwhile_is_not_discarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    meant, other = make(tmp_path, "meant"), make(tmp_path, "other")
+    looked = removal.obstacle
+
+    def look_while_they_are_swapped(folder: Path) -> object:
+        found = looked(folder)
+        if folder == meant.path:
+            meant.path.rename(tmp_path / "elsewhere")
+            other.path.rename(meant.path)
+        return found
+
+    monkeypatch.setattr(removal, "obstacle", look_while_they_are_swapped)
+    with pytest.raises(StorageError, match=r"cannot remove .*meant: another folder was put in its place meanwhile"):
+        discard(meant)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "meant"]
+    assert meant.settings.is_file()
+
+
+def test_what_comes_into_a_run_before_it_is_moved_is_looked_at_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make(tmp_path, "a")
+    before = leftovers(run.path)
+    obstacles = iter([None, removal.Obstacle(run.path / "notes", 54_321)])
+
+    def look(folder: Path) -> removal.Obstacle | None:
+        found = next(obstacles)
+        return found and removal.Obstacle(folder / "notes", found.owner)
+
+    monkeypatch.setattr(removal, "obstacle", look)
+    with pytest.raises(StorageError, match=rf"cannot remove {run.path}: {run.path}/notes belongs to user 54321, who"):
+        discard(run)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert leftovers(run.path) == before
 
 
 def test_discarding_in_a_read_only_folder_is_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
