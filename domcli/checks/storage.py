@@ -5,15 +5,19 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
+from domcli import files
 from domcli.checks.check import Check, gb, guarded
 
 PREFIX = ".doctor-"
+MADE = ("old", "new", "lock")
+"""The files that are made to see whether that works."""
 NETWORK = ("nfs", "cifs", "smb", "9p", "lustre", "ceph", "beegfs", "gpfs", "afs", "fuse.sshfs", "fuse.glusterfs")
 """How the names of network file systems begin."""
 VOLATILE = ("tmpfs", "ramfs")
@@ -54,31 +58,63 @@ def file_system(folder: Path, mounts: str) -> tuple[str, str]:
 
 
 @contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    scratch = Path(tempfile.mkdtemp(prefix=PREFIX, dir=folder))
+def _scratch(folder: Path) -> Iterator[int]:
+    """Make a folder of one's own, yield a handle of it, and remove it with what `_new` made in it.
+
+    Others may put something else in its place: what is written goes through the handle alone, and only into a folder
+    that was empty. Raises OSError.
+    """
+    name = f"{PREFIX}{secrets.token_hex(8)}"
+    around = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield scratch
+        os.mkdir(name, 0o700, dir_fd=around)
+        scratch = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=around)
+        try:
+            with os.scandir(scratch) as entries:
+                if any(entries) or not files.is_own(os.fstat(scratch), folder):
+                    raise OSError(errno.EPERM, f"somebody has put another folder in place of {name}")
+            try:
+                yield scratch
+            finally:
+                for made in MADE:
+                    with suppress(OSError):
+                        os.unlink(made, dir_fd=scratch)
+        finally:
+            os.close(scratch)
+            with suppress(OSError):
+                os.rmdir(name, dir_fd=around)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        os.close(around)
 
 
-def _write_and_rename(scratch: Path) -> None:
-    old, new = scratch / "old", scratch / "new"
-    old.write_bytes(b"old")
-    with new.open("wb") as file:
+def _new(scratch: int, name: str) -> IO[bytes]:
+    """Make one of the files in the scratch folder. Raises OSError where there is something of that name already."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(name, flags, 0o600, dir_fd=scratch), "wb")
+
+
+def _reopened(scratch: int, name: str) -> IO[bytes]:
+    flags = os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC  # what NFS locks must be writable
+    return os.fdopen(os.open(name, flags, dir_fd=scratch), "rb")
+
+
+def _write_and_rename(scratch: int) -> None:
+    with _new(scratch, "old") as file:
+        file.write(b"old")
+    with _new(scratch, "new") as file:
         file.write(b"new")
         file.flush()
         os.fsync(file.fileno())
-    new.replace(old)
-    if old.read_bytes() != b"new":
-        raise OSError(errno.EIO, "a renamed file does not hold what was written")
+    os.replace("new", "old", src_dir_fd=scratch, dst_dir_fd=scratch)
+    with _reopened(scratch, "old") as file:
+        if file.read(4) != b"new":
+            raise OSError(errno.EIO, "a renamed file does not hold what was written")
 
 
-def _locks(scratch: Path) -> Check:
+def _locks(scratch: int) -> Check:
     """Take a lock twice: the second time it must be refused."""
     remedy = f"mount that file system with locks (NFS: lockd, Lustre: flock), or {ELSEWHERE}"
-    path = scratch / "lock"
-    with path.open("wb") as first, path.open("wb") as second:
+    with _new(scratch, "lock") as first, _reopened(scratch, "lock") as second:
         try:
             fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

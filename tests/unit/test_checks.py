@@ -6,7 +6,6 @@ import errno
 import fcntl
 import os
 import socket
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -93,14 +92,61 @@ def test_a_file_in_place_of_the_runs_directory(tmp_path):
 
 @pytest.mark.parametrize(("number", "remedy"), [(errno.EROFS, "writable"), (errno.ENOSPC, "free some space there")])
 def test_a_runs_directory_that_cannot_be_written(tmp_path, monkeypatch, number, remedy):
-    def refuse(**_: object) -> str:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    monkeypatch.setattr(os, "mkdir", refuse)
     found = by_name(storage.check(tmp_path, needed=1))
     assert found["runs directory"].text == f"nothing can be written in {tmp_path}: {os.strerror(number)}"
     assert remedy in found["runs directory"].remedy
     assert list(found) == ["runs directory", "file system"]
+
+
+def put_link(place, other):
+    place.symlink_to(other)
+
+
+def put_folder(place, other):
+    other.rename(place)
+
+
+@pytest.mark.parametrize("put", [put_link, put_folder])
+def test_nothing_is_written_into_a_folder_put_in_place_of_the_one_that_was_made(tmp_path, monkeypatch, put):
+    """Where others may write, too, they may rename what has just been made."""
+    runs, other = tmp_path / "runs", tmp_path / "other"
+    runs.mkdir()
+    other.mkdir()
+    for name in storage.MADE:
+        (other / name).write_text("precious")
+    made = os.mkdir
+
+    def make_and_swap(name: str, mode: int, *, dir_fd: int) -> None:
+        made(name, mode, dir_fd=dir_fd)
+        (runs / name).rename(runs / "aside")
+        put(runs / name, other)
+
+    monkeypatch.setattr(os, "mkdir", make_and_swap)
+    found = by_name(storage.check(runs, needed=1))["runs directory"]
+    assert found.status == "problem"
+    (there,) = (other,) if put is put_link else (path for path in runs.iterdir() if path.name != "aside")
+    assert {path.name: path.read_text() for path in there.iterdir()} == dict.fromkeys(storage.MADE, "precious")
+
+
+def test_what_is_written_in_the_runs_directory_stays_in_the_folder_that_was_made(tmp_path, monkeypatch):
+    runs, other = tmp_path / "runs", tmp_path / "other"
+    runs.mkdir()
+    other.mkdir()
+    renamed = os.replace
+
+    def swap_and_rename(*names: str, **folders: int) -> None:
+        (place,) = runs.iterdir()
+        place.rename(tmp_path / "aside")
+        place.symlink_to(other)
+        renamed(*names, **folders)
+
+    monkeypatch.setattr(os, "replace", swap_and_rename)
+    assert by_name(storage.check(runs, needed=1))["locks"].status == "ok"
+    assert list(other.iterdir()) == list((tmp_path / "aside").iterdir()) == []
 
 
 def test_a_file_system_whose_locks_do_nothing(tmp_path, monkeypatch):
