@@ -21,7 +21,7 @@ from domcli.events import Stopped
 from domcli.launch import locks
 from domcli.launch.control import sole_access
 from domcli.launch.extend import is_complete
-from domcli.launch.slots import HostFolder, host_folder
+from domcli.launch.slots import HostFolder, host_folder, require_writable
 from domcli.process import ProcessIdentity
 from domcli.rundir import RunDirectory, discard
 from domcli.runs import read_run
@@ -90,6 +90,7 @@ def enqueue(run: RunDirectory, ticket: Ticket) -> None:
     run.require_own("resume")
     run.require_untouched()
     run.read_settings()
+    require_writable(run.path.parent)
     with sole_access(run):
         if run.waiting_ticket() is not None:
             raise ProcessError(f"{run.name} is queued already")

@@ -95,13 +95,25 @@ def host_folder(runs_dir: Path) -> HostFolder:
 
 
 def require_writable(runs_dir: Path) -> None:
-    """Raise StorageError if this machine's folder in the runs directory is there, and not for this user."""
-    host = seen_folder(runs_dir).path
-    for path in (host, host.parent):
-        if os.path.lexists(path):
-            if not os.access(path, os.W_OK | os.X_OK, effective_ids=True):
-                raise locks.cannot_write(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)), shared=True)
-            return
+    """Find out before a run is made whether it could be queued: what is there already must be for this user.
+
+    Raises StorageError if this machine's folder in the runs directory, or a file in it, is not.
+    """
+    folder = seen_folder(runs_dir)
+    there = [path for path in (folder.path, folder.path.parent) if os.path.lexists(path)]
+    for path in reversed(there):
+        if path.is_symlink() or not path.is_dir():
+            kind = "a link" if path.is_symlink() else "a file"
+            raise StorageError(f"cannot write in {runs_dir}: {path} is {kind}, not a folder; remove it")
+    if there and not os.access(there[0], os.W_OK | os.X_OK, effective_ids=True):
+        raise locks.cannot_write(there[0], PermissionError(errno.EACCES, os.strerror(errno.EACCES)), shared=True)
+    try:
+        for path in filter(os.path.lexists, (folder.supervisor, folder.log)):
+            os.close(files.open_own(path, os.O_WRONLY | os.O_APPEND, base=folder.base))
+        for path in filter(os.path.lexists, (folder.choice,)):
+            os.close(files.open_shared(path, base=folder.base))
+    except OSError as error:
+        raise locks.cannot_write(Path(error.filename), error, shared=True) from error
 
 
 def forget(runs_dir: Path) -> None:

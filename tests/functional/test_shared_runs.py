@@ -172,6 +172,17 @@ def test_no_planted_link_is_followed_where_launchers_meet(shared: Shared) -> Non
             planted.unlink()
 
 
+def test_where_nothing_can_be_queued_no_run_is_made(shared: Shared) -> None:
+    elsewhere = shared.alice.home / "elsewhere"
+    shared.alice.does(elsewhere.mkdir)
+    shared.bob.does(lambda: (shared.runs / ".domcli").symlink_to(elsewhere))
+    done = shared.domcli(shared.alice, *RUN)
+    assert done.returncode == 2
+    assert f"{shared.runs}/.domcli is a link, not a folder" in done.stderr
+    assert [path.name for path in shared.runs.iterdir()] == [".domcli"]
+    assert list(elsewhere.iterdir()) == []
+
+
 def test_no_planted_link_is_followed_in_a_run(shared: Shared) -> None:
     alice = shared.alice
     profile = alice.home / "profile"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import socket
 import subprocess
 import sys
 
@@ -179,3 +180,38 @@ def test_what_a_supervisor_at_work_needs_is_kept(tmp_path, monkeypatch):
     slots.forget(tmp_path)
     assert folder.supervisor.exists()
     os.close(lock)
+
+
+PLANTED = {
+    "folder": (slots.FOLDER, "is a link, not a folder; remove it"),
+    "host": (f"{slots.FOLDER}/{socket.gethostname()}", "is a link, not a folder; remove it"),
+    "lock": (f"{slots.FOLDER}/{socket.gethostname()}/supervisor-{os.getuid()}.lock", "Too many levels of symbolic"),
+    "choice": (f"{slots.FOLDER}/{socket.gethostname()}/slots.lock", "Too many levels of symbolic"),
+    "log": (f"{slots.FOLDER}/{socket.gethostname()}/supervisor-{os.getuid()}.log", "Too many levels of symbolic"),
+}
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+@pytest.mark.parametrize("target", [".", "nowhere"])
+def test_a_planted_link_is_told_of_before_a_run_is_made(tmp_path, planted, target):
+    name, said = PLANTED[planted]
+    slots.require_writable(tmp_path)
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    slots.require_writable(tmp_path)
+    path.symlink_to(target)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(StorageError, match=said) as caught:
+        slots.require_writable(tmp_path)
+    assert str(path) in str(caught.value)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_launchers_have_made_is_no_hindrance(tmp_path, folder):
+    for path in (folder.supervisor, folder.log, folder.choice):
+        path.touch()
+    slots.require_writable(tmp_path)
+    folder.path.rename(tmp_path / "elsewhere")
+    folder.path.touch()
+    with pytest.raises(StorageError, match="is a file, not a folder; remove it"):
+        slots.require_writable(tmp_path)
