@@ -14,10 +14,8 @@ import pwd
 import re
 import secrets
 import stat
-import sys
 import time
 from collections.abc import Callable, Iterator
-from io import BytesIO
 from pathlib import Path
 from typing import IO
 
@@ -33,10 +31,8 @@ HUGE = 1 << 36
 """Bytes that a checkpoint may have."""
 OLD_SECONDS = 3600.0
 """What was written aside so long ago is what a killed process has left."""
-READER_SECONDS = 5.0
-"""How long a pipe may wait for the program that reads it."""
 
-_QUIET = os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+QUIET = os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _LEFT = re.compile(
     rf"{re.escape(ASIDE)}|\.(settings|environment|process|queue|brief|plan|result)\.(toml|json)-\w{{8}}$"
     r"|\.[\w-]+\.(safetensors|npy)-new$"
@@ -58,7 +54,7 @@ _KINDS = {
 def open_bytes(path: Path, *, through_links: bool = True) -> IO[bytes]:
     """Open a regular file for reading, without ever waiting. Raises OSError for anything else, saying what it is."""
     _require_regular(path.stat() if through_links else path.lstat(), path)
-    handle = os.open(path, os.O_RDONLY | _QUIET | (0 if through_links else os.O_NOFOLLOW))
+    handle = os.open(path, os.O_RDONLY | QUIET | (0 if through_links else os.O_NOFOLLOW))
     file = os.fdopen(handle, "rb")
     try:
         _require_regular(os.fstat(handle), path)
@@ -109,6 +105,11 @@ def is_regular(path: Path) -> bool:
         return False
 
 
+def kind_of(mode: int) -> str:
+    """Return what a file is that is no regular one."""
+    return _KINDS.get(stat.S_IFMT(mode), "something else")
+
+
 def path_as_text(path: Path) -> str:
     """Return a path for a JSON file; one with bytes that are not UTF-8 becomes their digits, after a null."""
     try:
@@ -150,18 +151,6 @@ def is_guarded(found: os.stat_result, folder: Path) -> bool:
     """
     open_to = found.st_mode & 0o022
     return not open_to or _seen_as(found.st_dev, folder)[1] & 0o022 == open_to
-
-
-def require_own_links(path: Path) -> None:
-    """Raise OSError if the way to a file goes through a link that somebody else may have put there.
-
-    That is another user's link, not the administrator's, in a folder to which more than its owner may write.
-    """
-    for place in (path.absolute(), *path.absolute().parents):
-        if place.is_symlink():
-            link, folder = place.lstat(), place.parent.stat()
-            if folder.st_mode & 0o022 and link.st_uid not in (0, folder.st_uid) and not is_own(link, place.parent):
-                raise OSError(errno.ELOOP, f"Goes through a link of {user_name(link.st_uid)}'s, {place}", str(path))
 
 
 def is_private(path: Path) -> bool:
@@ -228,7 +217,7 @@ def open_own(path: Path, flags: int, *, base: Path | None = None) -> int:
     write, a file with a second name might be any file of one's own, and is refused. Raises OSError.
     """
     with folder_handle(path, base) as folder:
-        handle = os.open(path.name, flags | os.O_CREAT | os.O_NOFOLLOW | _QUIET, 0o666, dir_fd=folder)
+        handle = os.open(path.name, flags | os.O_CREAT | os.O_NOFOLLOW | QUIET, 0o666, dir_fd=folder)
         try:
             found = os.fstat(handle)
             _require_regular(found, path)
@@ -251,9 +240,9 @@ def open_shared(path: Path, *, base: Path) -> int:
     """
     with folder_handle(path, base) as folder:
         try:
-            handle = os.open(path.name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | _QUIET, 0o666, dir_fd=folder)
+            handle = os.open(path.name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | QUIET, 0o666, dir_fd=folder)
         except PermissionError:
-            handle = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | _QUIET, dir_fd=folder)
+            handle = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | QUIET, dir_fd=folder)
     try:
         _require_regular(os.fstat(handle), path)
     except OSError:
@@ -298,7 +287,7 @@ def make_folder(path: Path, *, base: Path | None = None) -> None:
             os.mkdir(path.name, dir_fd=folder)
         found = os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode
     if not stat.S_ISDIR(found):
-        raise OSError(errno.ENOTDIR, f"Is {_kind(found)}, not a folder", str(path))
+        raise OSError(errno.ENOTDIR, f"Is {kind_of(found)}, not a folder", str(path))
 
 
 def unlink(path: Path) -> None:
@@ -340,45 +329,6 @@ def replace_text(path: Path, text: str, *, durable: bool = True, guarded: bool =
     replace(path, lambda file: file.write(text.encode("utf-8")), durable=durable, guarded=guarded)
 
 
-def result(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Let `write` make a file that a person asked for, in a folder that is made if need be.
-
-    It goes through links, and into pipes and devices as they are; a regular file is written aside, then renamed, and
-    keeps its mode. Raises OSError; a regular file is then as it was.
-    """
-    require_own_links(path)
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        found = None
-    if found is None or (stat.S_ISREG(found.st_mode) and not (streams := _streams(found))):
-        target = Path(os.path.realpath(path))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        replace(target, write)
-        return
-    if not stat.S_ISREG(found.st_mode):
-        _require_writable_special(path)
-    content = BytesIO()
-    write(content)
-    handle = os.dup(streams[0]) if stat.S_ISREG(found.st_mode) else _open_special(path, found)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content.getbuffer())
-
-
-def require_writable(path: Path) -> None:
-    """Find out before long work whether `result` can make a file there. Raises OSError."""
-    require_own_links(path)
-    target = Path(os.path.realpath(path))
-    if target.exists() and not is_regular(target):
-        _require_writable_special(target)
-        return
-    folder = next(one for one in target.parents if one.exists())
-    if not folder.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
-    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
-
-
 def clear_leftovers(folder: Path, seconds: float = OLD_SECONDS) -> None:
     """Remove from a folder what killed processes of this user have left aside there, so many seconds ago or longer.
 
@@ -401,19 +351,7 @@ def _require_pinned(pins: list[tuple[Path, os.stat_result]], place: Path, handle
 
 def _require_regular(found: os.stat_result, path: Path) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, f"Is {_kind(found.st_mode)}, not a regular file", str(path))
-
-
-def _require_writable_special(path: Path) -> None:
-    mode = path.stat().st_mode
-    if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
-        raise OSError(errno.EINVAL, f"Is {_kind(mode)}, not a file", str(path))
-    if not os.access(path, os.W_OK, effective_ids=True):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-
-
-def _kind(mode: int) -> str:
-    return _KINDS.get(stat.S_IFMT(mode), "something else")
+        raise OSError(errno.EINVAL, f"Is {kind_of(found.st_mode)}, not a regular file", str(path))
 
 
 def _keep_mode(path: Path, folder: int, handle: int, most: int) -> None:
@@ -422,34 +360,6 @@ def _keep_mode(path: Path, folder: int, handle: int, most: int) -> None:
         if stat.S_ISREG(found.st_mode) and is_own(found, path.parent):
             # Where others may not write to it, they do not get to by the mode that an earlier file had.
             os.fchmod(handle, stat.S_IMODE(found.st_mode) & (most | 0o111 if most == 0o644 else 0o777))
-
-
-def _streams(found: os.stat_result) -> list[int]:
-    """Return which of this process's own output streams a file is: /dev/stdout, where a shell has redirected it."""
-    same = []
-    for stream in (1, 2):
-        with contextlib.suppress(OSError):
-            if os.path.samestat(os.fstat(stream), found):
-                same.append(stream)
-    return same
-
-
-def _open_special(path: Path, found: os.stat_result) -> int:
-    """Open a device, or a pipe once somebody reads it. Raises OSError if nobody does."""
-    sys.stdout.flush()
-    deadline = time.monotonic() + READER_SECONDS
-    while True:
-        try:
-            handle = os.open(path, os.O_WRONLY | _QUIET)
-            break
-        except OSError as error:
-            if error.errno != errno.ENXIO or not stat.S_ISFIFO(found.st_mode):
-                raise
-            if time.monotonic() >= deadline:
-                raise OSError(errno.ENXIO, "Is a named pipe that nobody reads", str(path)) from error
-            time.sleep(0.02)
-    os.set_blocking(handle, True)
-    return handle
 
 
 @functools.cache

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from domcli import files
+from domcli import results
 from domcli.cli import options, output
 from domcli.errors import DomcliError, SettingsError, StorageError
 
@@ -118,7 +118,7 @@ def _together(trainers: str | None, pairs: int | None) -> list[str]:
 def _check_writable(path: Path) -> None:
     """Find out now, not after half an hour. Raises StorageError."""
     try:
-        files.require_writable(path)
+        results.require_writable(path)
     except OSError as error:
         raise StorageError(f"cannot write {options.shown_path(path)}: {error.strerror}") from error
 

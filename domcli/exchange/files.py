@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
 
-from domcli import files
+from domcli import results
 from domcli.errors import DomcliError, StorageError
 
 
@@ -15,9 +15,9 @@ class ExportError(DomcliError):
 
 
 def write_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Let `write` make a file that a person asked for (see domcli.files.result). Raises StorageError."""
+    """Let `write` make a file that a person asked for (see domcli.results). Raises StorageError."""
     try:
-        files.result(path, write)
+        results.result(path, write)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror}") from error
 

@@ -15,7 +15,7 @@ from typing import IO
 
 import pytest
 
-from domcli import files
+from domcli import files, results
 from domcli.launch import locks
 
 ROOT = os.geteuid() == 0
@@ -299,7 +299,7 @@ def test_new_files_follow_the_umask_and_old_ones_keep_their_mode(tmp_path: Path,
     with umask(mask):
         for name in ("old", "new"):
             files.replace_text(tmp_path / name, "text")
-        files.result(tmp_path / "inner" / "result", lambda file: file.write(b"text"))
+        results.result(tmp_path / "inner" / "result", lambda file: file.write(b"text"))
         os.close(files.open_own(tmp_path / "own", os.O_RDWR))
         os.close(files.open_shared(tmp_path / "shared", base=tmp_path))
     assert mode(tmp_path / "old") == 0o640
@@ -312,8 +312,8 @@ def test_a_result_goes_through_a_link_and_keeps_the_mode(tmp_path: Path) -> None
     (tmp_path / "link").symlink_to("real")
     (tmp_path / "dangling").symlink_to("made")
     for name in ("link", "dangling"):
-        files.require_writable(tmp_path / name)
-        files.result(tmp_path / name, lambda file: file.write(b"new"))
+        results.require_writable(tmp_path / name)
+        results.result(tmp_path / name, lambda file: file.write(b"new"))
         assert (tmp_path / name).is_symlink()
     assert ((tmp_path / "real").read_text(), mode(tmp_path / "real")) == ("new", 0o604)
     assert (tmp_path / "made").read_text() == "new"
@@ -325,21 +325,21 @@ def test_a_result_is_written_into_pipes_and_devices_as_they_are(tmp_path: Path) 
     got: list[bytes] = []
     reader = threading.Thread(target=lambda: got.append((tmp_path / "pipe").read_bytes()))
     reader.start()
-    files.require_writable(tmp_path / "pipe")
-    files.result(tmp_path / "pipe", lambda file: file.write(b"x" * 200_000))
+    results.require_writable(tmp_path / "pipe")
+    results.result(tmp_path / "pipe", lambda file: file.write(b"x" * 200_000))
     reader.join()
     assert got == [b"x" * 200_000]
     (tmp_path / "null").symlink_to("/dev/null")
-    files.result(tmp_path / "null", lambda file: file.write(b"x"))
+    results.result(tmp_path / "null", lambda file: file.write(b"x"))
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
     assert stat.S_ISCHR((tmp_path / "null").stat().st_mode)
 
 
 def test_a_pipe_that_nobody_reads_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "READER_SECONDS", 0.0)
+    monkeypatch.setattr(results, "READER_SECONDS", 0.0)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="Is a named pipe that nobody reads"):
-        files.result(tmp_path / "pipe", lambda file: file.write(b"x"))
+        results.result(tmp_path / "pipe", lambda file: file.write(b"x"))
 
 
 @pytest.mark.parametrize("kind", ["folder", "socket", "loop"])
@@ -349,7 +349,7 @@ def test_a_result_in_place_of_something_else_is_refused(
     monkeypatch.chdir(tmp_path)
     SPECIAL[kind][0](tmp_path / "it")
     with pytest.raises(OSError, match=r"not a file|Too many levels"):
-        files.result(tmp_path / "it", lambda file: file.write(b"x"))
+        results.result(tmp_path / "it", lambda file: file.write(b"x"))
     assert [path.name for path in tmp_path.iterdir()] == ["it"]
 
 
@@ -360,7 +360,7 @@ def test_a_result_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
         raise RuntimeError("no")
 
     with pytest.raises(RuntimeError):
-        files.result(tmp_path / "it", fail)
+        results.result(tmp_path / "it", fail)
     assert (tmp_path / "it").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["it"]
 
@@ -368,10 +368,10 @@ def test_a_result_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_known_before(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError):
-        files.require_writable(tmp_path / "file" / "inner" / "it")
+        results.require_writable(tmp_path / "file" / "inner" / "it")
     with pytest.raises(OSError, match="Is a folder, not a file"):
-        files.require_writable(tmp_path)
-    files.require_writable(tmp_path / "new" / "inner" / "it")
+        results.require_writable(tmp_path)
+    results.require_writable(tmp_path / "new" / "inner" / "it")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
