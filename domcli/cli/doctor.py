@@ -147,7 +147,7 @@ class _Examination:
         from domcli.launch import locks, slots
 
         folder = slots.seen_folder(self._runs_dir)
-        return queue.check(self._read_runs(), supervised=locks.is_held(folder.supervisor))
+        return queue.check(self._read_runs(), supervised=locks.is_held_by_own(folder.supervisor))
 
     def _read_runs(self) -> list[Run]:
         from domcli.checks.queue import read_runs

@@ -8,18 +8,27 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
 
 from domcli import files
 from domcli.errors import StorageError
 
+PATIENCE_SECONDS = 5.0
+"""How long to wait for a lock that is held for moments."""
+POLL_SECONDS = 0.02
+LOOKS = 15
 
-def acquire(path: Path, *, base: Path | None = None, shared: bool = False, wait: bool = False) -> int | None:
+
+def acquire(path: Path, *, base: Path | None = None, shared: bool = False, private: bool = False) -> int | None:
     """Lock a file, made if it is not there, and return its descriptor, to be closed; None if somebody else holds it.
 
     Below `base` (the file's folder where none is given) no link is followed. A file that is not `shared` with other
-    users must be one's own. Raises StorageError if it cannot be opened.
+    users must be one's own; a `private` one nobody else can open, and so lock, from now on. Raises StorageError if it
+    cannot be opened.
     """
     base = path.parent if base is None else base
     try:
@@ -27,7 +36,7 @@ def acquire(path: Path, *, base: Path | None = None, shared: bool = False, wait:
     except OSError as error:
         raise cannot_write(path, error, shared=shared) from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
         return None
@@ -36,14 +45,23 @@ def acquire(path: Path, *, base: Path | None = None, shared: bool = False, wait:
         raise StorageError(
             f"files cannot be locked in {path.parent}: {error.strerror}; choose a runs directory on another file system"
         ) from error
+    if private:  # only now: the mode of one that somebody else holds tells that they could
+        with contextlib.suppress(OSError):  # a file system without modes
+            os.fchmod(handle, 0o600)
     return handle
 
 
 @contextlib.contextmanager
 def held(path: Path, *, base: Path | None = None, shared: bool = False) -> Iterator[None]:
-    """Wait for a lock and hold it for a moment."""
-    handle = acquire(path, base=base, shared=shared, wait=True)
-    assert handle is not None
+    """Wait for a lock and hold it for a moment.
+
+    Raises StorageError if it cannot be opened, or somebody else holds it for longer than anybody needs it.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (handle := acquire(path, base=base, shared=shared)) is None:
+        if time.monotonic() >= deadline:
+            raise StorageError(f"cannot lock {path}: {holder(path)} keeps it locked, which nobody needs for long")
+        time.sleep(POLL_SECONDS)
     try:
         yield
     finally:
@@ -57,12 +75,55 @@ def is_held(path: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
+        return _is_locked(handle)
     finally:
         os.close(handle)
-    return False
+
+
+def is_held_by_own(path: Path) -> bool:
+    """Tell whether a lock is held by who has written its process id into the file, a process of this user's.
+
+    Others can lock whatever they can read. On a full disk the id is missing: then it counts that nobody else can.
+    """
+    try:
+        handle = _opened(path)
+    except OSError:
+        return False
+    try:
+        found = os.fstat(handle)
+        if not files.is_own(found, path.parent) or not _is_locked(handle):
+            return False
+        written = os.read(handle, 32).strip()
+    finally:
+        os.close(handle)
+    return _is_own_process(written) if written else not found.st_mode & 0o077
+
+
+def refuse_stranger(path: Path) -> None:
+    """Raise StorageError if a lock is held by somebody who is none of this user's processes (see `is_held_by_own`)."""
+    # Who only looks whether it is held holds it for a moment, and who has it needs one to write its id.
+    for _ in range(LOOKS):
+        if is_held_by_own(path) or not is_held(path):
+            return
+        time.sleep(POLL_SECONDS)
+    raise StorageError(
+        f"the queue cannot be advanced: {holder(path)} keeps {path} locked; remove that file to have a new one"
+    )
+
+
+def holder(path: Path) -> str:
+    """Return who holds a lock, as far as the kernel tells."""
+    try:
+        found = path.lstat()
+        lines = Path("/proc/locks").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return "somebody"
+    place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    for fields in (line.split() for line in lines):
+        if len(fields) > 5 and fields[1] == "FLOCK" and fields[5] == place:
+            with contextlib.suppress(OSError):  # it has ended, and a child of its holds the lock
+                return f"process {fields[4]} of {files.user_name(Path('/proc', fields[4]).stat().st_uid)}"
+    return "somebody"
 
 
 def cannot_write(path: Path, error: OSError, *, shared: bool) -> StorageError:
@@ -78,3 +139,19 @@ def _opened(path: Path) -> int:
         return os.open(path, os.O_RDWR | quiet)
     except PermissionError:
         return os.open(path, os.O_RDONLY | quiet)
+
+
+def _is_locked(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
+
+
+def _is_own_process(written: bytes) -> bool:
+    try:
+        process = psutil.Process(int(written))
+        return bool(process.uids().effective == os.geteuid() and process.status() != psutil.STATUS_ZOMBIE)
+    except (psutil.Error, ValueError, OverflowError):
+        return False

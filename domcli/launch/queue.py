@@ -171,13 +171,15 @@ def tickets(runs_dir: Path) -> list[tuple[RunDirectory, Ticket]]:
 def wake(runs_dir: Path, command: Sequence[str] | None = None) -> None:
     """Start a supervisor in its own session if there is something in the queue and none is at work.
 
-    Raises ProcessError if it cannot be started, StorageError if nothing can be written in the runs directory.
+    Raises ProcessError if it cannot be started, StorageError if nothing can be written in the runs directory, or
+    somebody else holds the lock that a supervisor needs.
     """
     if not tickets(runs_dir):
         return
     folder = host_folder(runs_dir)
-    if locks.is_held(folder.supervisor):
+    if locks.is_held_by_own(folder.supervisor):
         return
+    locks.refuse_stranger(folder.supervisor)
     handle = _open_log(folder)
     try:
         with os.fdopen(handle, "ab") as log:
@@ -214,7 +216,7 @@ def stalled(runs_dir: Path) -> Path | None:
     if not tickets(runs_dir):
         return None
     folder = host_folder(runs_dir)
-    return None if locks.is_held(folder.supervisor) else folder.log
+    return None if locks.is_held_by_own(folder.supervisor) else folder.log
 
 
 def choose_devices(wanted: str) -> tuple[Device, ...]:

@@ -97,7 +97,8 @@ def host_folder(runs_dir: Path) -> HostFolder:
 def require_writable(runs_dir: Path) -> None:
     """Find out before a run is made whether it could be queued: what is there already must be for this user.
 
-    Raises StorageError if this machine's folder in the runs directory, or a file in it, is not.
+    Raises StorageError if this machine's folder in the runs directory, or a file in it, is not, or somebody else holds
+    the lock that a supervisor needs.
     """
     folder = seen_folder(runs_dir)
     there = [path for path in (folder.path, folder.path.parent) if os.path.lexists(path)]
@@ -114,6 +115,7 @@ def require_writable(runs_dir: Path) -> None:
             os.close(files.open_shared(path, base=folder.base))
     except OSError as error:
         raise locks.cannot_write(Path(error.filename), error, shared=True) from error
+    locks.refuse_stranger(folder.supervisor)
 
 
 def forget(runs_dir: Path) -> None:
@@ -123,15 +125,17 @@ def forget(runs_dir: Path) -> None:
     folder = host_folder(runs_dir)
     with contextlib.suppress(StorageError):
         deadline = time.monotonic() + FORGET_SECONDS
-        while (lock := locks.acquire(folder.supervisor, base=folder.base)) is None:
+        while (lock := locks.acquire(folder.supervisor, base=folder.base, private=True)) is None:
             if time.monotonic() >= deadline:
                 return
             time.sleep(0.05)
-        with _choosing(folder):
-            if not any(map(locks.is_held, (*folder.path.glob("slot-*.lock"), *folder.path.glob("alone-*.lock")))):
-                with contextlib.suppress(OSError):
-                    removal.remove(folder.path)
-        os.close(lock)
+        try:
+            with _choosing(folder):
+                if not any(map(locks.is_held, (*folder.path.glob("slot-*.lock"), *folder.path.glob("alone-*.lock")))):
+                    with contextlib.suppress(OSError):
+                        removal.remove(folder.path)
+        finally:
+            os.close(lock)
         with contextlib.suppress(OSError):
             folder.path.parent.rmdir()
 

@@ -217,16 +217,17 @@ def _advance_to_the_end(runs_dir: Path, command: Sequence[str] | None) -> None:
 def _sole_supervisor(folder: slots.HostFolder) -> int | None:
     """Return the lock, with this process's id in its file, or None if another supervisor has it.
 
-    Who only looks whether it is held holds it for a moment.
+    Who only looks whether it is held holds it for a moment. Raises StorageError if somebody else keeps it.
     """
     for _ in range(5):
-        lock = locks.acquire(folder.supervisor, base=folder.base)
+        lock = locks.acquire(folder.supervisor, base=folder.base, private=True)
         if lock is not None:
             with contextlib.suppress(OSError):  # a full disk: the lock is what counts
                 os.ftruncate(lock, 0)
                 os.write(lock, f"{os.getpid()}\n".encode())
             return lock
         time.sleep(0.02)
+    locks.refuse_stranger(folder.supervisor)
     return None
 
 

@@ -43,6 +43,7 @@ class Shared:
         self.alice, self.bob = people
         self.runs = self.alice.runs
         self.until = until
+        self.host = self.runs / ".domcli" / socket.gethostname()
 
     def domcli(self, user: User, *arguments: str, scenario: str = "finish", **options: Any) -> Any:
         (user.home / "scenario").write_text(scenario)
@@ -108,9 +109,11 @@ def test_a_group_shares_a_runs_directory(shared: Shared) -> None:
 @pytest.mark.parametrize(("umask", "folders", "others"), [(0o002, 0o2775, 0o664), (0o022, 0o2755, 0o644)])
 def test_what_is_made_follows_the_umask(shared: Shared, umask: int, folders: int, others: int) -> None:
     run = shared.run(shared.alice, umask=umask)
+    lock = shared.host / f"supervisor-{shared.alice.uid}.lock"  # who could open it, could lock it
     for path in (*everything(run), *everything(shared.runs / ".domcli")):
         # Nobody else may ever write what says which process is meant.
-        wanted = folders if path.is_dir() else others & 0o755 if path.name == "process.json" else others
+        own = {lock: 0o600, run / "process.json": others & 0o755}
+        wanted = folders if path.is_dir() else own.get(path, others)
         assert mode(path) == wanted, path
 
 
@@ -181,6 +184,52 @@ def test_where_nothing_can_be_queued_no_run_is_made(shared: Shared) -> None:
     assert f"{shared.runs}/.domcli is a link, not a folder" in done.stderr
     assert [path.name for path in shared.runs.iterdir()] == [".domcli"]
     assert list(elsewhere.iterdir()) == []
+
+
+@contextlib.contextmanager
+def locked(user: User, path: Path) -> Iterator[int]:
+    """Have a user keep a file locked, made if it is not there; yield the process that does."""
+    code = "import fcntl, os, sys; f = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o666); "
+    code += "fcntl.flock(f, fcntl.LOCK_EX); print('locked', flush=True); sys.stdin.read()"
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: become(user.uid, 0o002),
+    )
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "locked\n"
+        yield child.pid
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def test_a_supervisors_lock_that_somebody_else_holds_is_told_of_before_a_run_is_made(shared: Shared) -> None:
+    """The file is there from before locks were private: who has opened it then can still lock it."""
+    lock = shared.host / f"supervisor-{shared.alice.uid}.lock"
+    shared.run(shared.alice)
+    lock.chmod(0o664)
+    with locked(shared.bob, lock) as holder:
+        done = shared.domcli(shared.alice, *RUN)
+        assert done.returncode == 2
+        said = f"the queue cannot be advanced: process {holder} of {shared.bob.name} keeps {lock} locked"
+        assert said in done.stderr
+        assert shared.seen_by(shared.alice) == {NAME: "finished"}
+    shared.run(shared.alice)
+    assert mode(lock) == 0o600
+
+
+def test_who_keeps_others_from_choosing_a_slot_is_told(shared: Shared) -> None:
+    shared.run(shared.alice)
+    log = shared.host / f"supervisor-{shared.alice.uid}.log"
+    with locked(shared.bob, shared.host / "slots.lock") as holder:
+        assert shared.domcli(shared.alice, *RUN).returncode == 0
+        said = f"slots.lock: process {holder} of {shared.bob.name} keeps it locked"
+        shared.until(lambda: said in log.read_text())
+    shared.until(lambda: read_run(RunDirectory(shared.runs / f"{NAME}-2")).status == "finished")
 
 
 def test_no_planted_link_is_followed_in_a_run(shared: Shared) -> None:

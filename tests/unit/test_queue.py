@@ -11,9 +11,9 @@ import time
 import msgspec
 import pytest
 
-from domcli import devices, launch, process
+from domcli import devices, files, launch, process
 from domcli.devices import CPU, Device
-from domcli.errors import ProcessError
+from domcli.errors import ProcessError, StorageError
 from domcli.events import Failed, Finished
 from domcli.launch import locks, queue, slots, supervisor
 from domcli.launch.supervisor import Supervisor
@@ -352,7 +352,7 @@ def test_a_killed_run_is_not_retried(queued, tmp_path):
 
 def test_one_supervisor_at_a_time(queued, tmp_path):
     queued()
-    lock = locks.acquire(slots.host_folder(tmp_path).supervisor)
+    lock = locks.acquire(slots.host_folder(tmp_path).supervisor, private=True)
     assert supervisor.main([str(tmp_path)], ENDS) == 0
     assert queue.tickets(tmp_path)
     os.close(lock)
@@ -365,7 +365,7 @@ def test_wake_starts_a_supervisor_only_where_there_is_something_to_do(queued, tm
     queue.wake(tmp_path, touch)
     assert not (tmp_path / slots.FOLDER).exists()
     queued()
-    lock = locks.acquire(slots.host_folder(tmp_path).supervisor)
+    lock = locks.acquire(slots.host_folder(tmp_path).supervisor, private=True)
     queue.wake(tmp_path, touch)
     os.close(lock)
     time.sleep(0.3)
@@ -375,3 +375,67 @@ def test_wake_starts_a_supervisor_only_where_there_is_something_to_do(queued, tm
     while not (tmp_path / "woken").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+OWN_PROCESS = (sys.executable, "-c", "import sys; print('ready', flush=True); sys.stdin.read()")
+
+
+@pytest.fixture
+def strangers_lock(tmp_path, queued):
+    """A queue whose supervisor's lock is held by a process whose id is not in the file: here, by this one."""
+    run, folder = queued(), slots.host_folder(tmp_path)
+    handle = locks.acquire(folder.supervisor)
+    yield run, folder, handle
+    os.close(handle)
+
+
+@pytest.mark.parametrize("written", [b"", b"4194305\n", b"nonsense", b"1" * 40, b"\xff"])
+def test_who_only_holds_the_lock_of_a_supervisor_is_none(strangers_lock, tmp_path, monkeypatch, written):
+    _, folder, handle = strangers_lock
+    os.write(handle, written)
+    folder.supervisor.chmod(0o664)
+    monkeypatch.setattr(locks, "LOOKS", 2)
+    assert queue.stalled(tmp_path) == folder.log
+    said = f"the queue cannot be advanced: process {os.getpid()} of {files.user_name(os.geteuid())} keeps "
+    for refused in (queue.wake, slots.require_writable):
+        with pytest.raises(StorageError, match=f"^{said}{folder.supervisor} locked; remove that file"):
+            refused(tmp_path)
+    assert supervisor.main([str(tmp_path)], ENDS) == 1
+    folder.supervisor.unlink()
+    slots.require_writable(tmp_path)
+    assert supervisor.main([str(tmp_path)], ENDS) == 0
+    assert folder.supervisor.stat().st_mode & 0o077 == 0
+
+
+def test_a_process_that_lives_holds_the_lock_as_supervisor_and_one_that_has_ended_does_not(strangers_lock, tmp_path):
+    _, folder, handle = strangers_lock
+    child = subprocess.Popen(OWN_PROCESS, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[handle])
+    child.stdout.readline()
+    os.write(handle, f"{child.pid}\n".encode())
+    assert queue.stalled(tmp_path) is None
+    child.stdin.close()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody knows how yet
+    assert queue.stalled(tmp_path) == folder.log
+    child.wait()
+    assert queue.stalled(tmp_path) == folder.log
+
+
+@pytest.mark.parametrize(("mode", "counts"), [(0o600, True), (0o640, False), (0o604, False)])
+def test_without_an_id_it_counts_whether_others_can_lock_the_file(strangers_lock, tmp_path, mode, counts):
+    _, folder, _ = strangers_lock
+    folder.supervisor.chmod(mode)
+    assert (queue.stalled(tmp_path) is None) == counts
+
+
+def test_a_supervisor_that_cannot_choose_slots_says_who_keeps_it_from_that(queued, tmp_path, monkeypatch, caplog):
+    run, folder = queued(), slots.host_folder(tmp_path)
+    monkeypatch.setattr(locks, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(supervisor, "STORAGE_SECONDS", 0.0)
+    boss = Supervisor(tmp_path, SLEEPER)
+    lock = locks.acquire(folder.choice, shared=True)
+    assert boss.advance()
+    assert status_of(run) == ["queued"]
+    assert f"cannot lock {folder.choice}: process {os.getpid()} of " in caplog.text
+    os.close(lock)
+    boss.advance()
+    assert status_of(run) == ["starting"]

@@ -66,6 +66,51 @@ def test_a_lock_is_not_for_children(tmp_path):
     os.close(handle)
 
 
+def test_a_lock_that_somebody_keeps_is_waited_for_and_then_told(tmp_path, monkeypatch):
+    """Held for moments by those who count slots; held for long, by who wants all the others to wait."""
+    path = tmp_path / "lock"
+    lock = locks.acquire(path)
+    pauses = []
+
+    def let_go(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            os.close(lock)
+
+    monkeypatch.setattr(locks.time, "sleep", let_go)
+    with locks.held(path):
+        assert locks.is_held(path)
+        monkeypatch.setattr(locks, "PATIENCE_SECONDS", 0.0)
+        whom = f"process {os.getpid()} of {files.user_name(os.geteuid())}"
+        with pytest.raises(StorageError, match=f"cannot lock {path}: {whom} keeps it locked"), locks.held(path):
+            pytest.fail("two hold it")
+    assert not locks.is_held(path)
+    assert len(pauses) == 3
+
+
+def test_where_the_kernel_does_not_tell_who_holds_a_lock_it_is_somebody(tmp_path):
+    (tmp_path / "lock").touch()
+    assert locks.holder(tmp_path / "lock") == "somebody"
+    assert locks.holder(tmp_path / "absent") == "somebody"
+
+
+def test_what_keeps_launchers_from_looking_for_the_last_run_is_left(tmp_path, monkeypatch):
+    folder = slots.host_folder(tmp_path)
+    monkeypatch.setattr(locks, "PATIENCE_SECONDS", 0.0)
+    lock = locks.acquire(folder.choice, shared=True)
+    slots.forget(tmp_path)
+    os.close(lock)
+    assert folder.path.is_dir()
+    assert not locks.is_held(folder.supervisor)
+
+
+def test_a_private_lock_is_opened_by_nobody_else(tmp_path):
+    (tmp_path / "lock").touch(0o664)
+    for name in ("lock", "new"):
+        os.close(locks.acquire(tmp_path / name, private=True))
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+
+
 def test_a_lock_that_cannot_be_opened_is_one_sentence(tmp_path):
     with pytest.raises(StorageError, match=r"cannot write .*: No such file"):
         locks.acquire(tmp_path / "missing" / "lock")
@@ -176,7 +221,7 @@ def test_what_somebody_holds_stays_when_the_last_run_goes(tmp_path, hold):
 def test_what_a_supervisor_at_work_needs_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(slots, "FORGET_SECONDS", 0)
     folder = slots.host_folder(tmp_path)
-    lock = locks.acquire(folder.supervisor)
+    lock = locks.acquire(folder.supervisor, private=True)
     slots.forget(tmp_path)
     assert folder.supervisor.exists()
     os.close(lock)
