@@ -6,9 +6,20 @@ from domcli.printable import printable_line
 
 
 class DomcliError(Exception):
-    """Base of all expected failures. The message is one clear sentence; `exit_code` is what the shell sees."""
+    """Base of all expected failures: one clear sentence, or one for each problem. The shell sees `exit_code`.
+
+    Names of files and runs may hold anything. Each sentence is made printable, and stays one line: nobody's name can
+    look like another sentence.
+    """
 
     exit_code = 2
+
+    def __init__(self, *sentences: str) -> None:
+        super().__init__("\n".join(map(printable_line, sentences)))
+
+    @property
+    def sentences(self) -> list[str]:
+        return str(self).split("\n")
 
 
 class SettingsError(DomcliError):
@@ -16,13 +27,7 @@ class SettingsError(DomcliError):
 
 
 class DataError(DomcliError):
-    """A data set is missing, incomplete or damaged: names what was looked for, where, and how to get it.
-
-    Files and folders may be called anything, so the message is made printable, and can be written as UTF-8.
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__(printable_line(message))
+    """A data set is missing, incomplete or damaged: names what was looked for, where, and how to get it."""
 
 
 class DeviceError(DomcliError):

@@ -234,7 +234,7 @@ def _validate(tables: Tables, origin: _Origin, overrides: Sequence[str], quick: 
         return Settings.model_validate(merged)
     except ValidationError as error:
         sentences = [_sentence(problem, origin) for problem in error.errors(include_url=False)]
-        raise SettingsError("\n".join(dict.fromkeys(sentences))) from error
+        raise SettingsError(*dict.fromkeys(sentences)) from error
 
 
 def _shrink(tables: Tables) -> None:

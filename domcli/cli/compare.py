@@ -206,4 +206,4 @@ def _judge(expected: Sequence[Assertion], comparison: Comparison) -> None:
         if verdict.holds:
             output.note(verdict.sentence)
     if not all(verdict.holds for verdict in verdicts):
-        raise FailedAssertion("\n".join(verdict.sentence for verdict in verdicts if not verdict.holds))
+        raise FailedAssertion(*(verdict.sentence for verdict in verdicts if not verdict.holds))

@@ -14,6 +14,7 @@ from rich.text import Text
 from domcli.cli import figures, output
 from domcli.cli.follow import ended, starting
 from domcli.events import EpochEnd
+from domcli.printable import printable_line
 from domcli.rundir import RunDirectory
 from domcli.runs import Run
 from domcli.runstate import RunState, epoch_fraction, headline_accuracy
@@ -35,7 +36,7 @@ class QueueView:
         self._hint = f"{keys} leaves them at work"
         self._console = output.console(sys.stderr)
         self._live = Live(console=self._console, auto_refresh=False, transient=True, redirect_stdout=False)
-        self._width = max(len(run.name) for run in runs)
+        self._width = max(len(printable_line(run.name)) for run in runs)
         self._told: set[str] = set()
         self._notice = ""
 
@@ -63,7 +64,7 @@ class QueueView:
     def _ending(self, run: Run) -> Text:
         word, style = MARKS.get(run.status, (run.status, "red"))
         state, best = run.state, run.state.best
-        line = Text(f"{run.directory.name:{self._width}}  ").append(f"{word:8}", style=style)
+        line = Text(f"{printable_line(run.directory.name):{self._width}}  ").append(f"{word:8}", style=style)
         if best is not None:
             high, last = headline_accuracy(best), headline_accuracy(state.last)
             highest = f"best {_measure(best)} {figures.percent(high)} % (epoch {best.epoch})"
@@ -77,7 +78,7 @@ class QueueView:
         lines = [self._row(run) for run in at_work]
         counts = [f"{done} of {len(runs)} done", f"{len(at_work)} at work", f"{len(waiting)} waiting"]
         lines.append(Text("  ".join(counts), style="bold"))
-        names = ", ".join(run.directory.name for run in waiting[:MOST_WAITING])
+        names = ", ".join(printable_line(run.directory.name) for run in waiting[:MOST_WAITING])
         more = f" and {len(waiting) - MOST_WAITING} more" if len(waiting) > MOST_WAITING else ""
         lines.append(Text(f"next: {names}{more}" if names else "", style="dim"))
         legend = "; HC: high-confidence patterns" if any(" HC" in line.plain for line in lines) else ""
@@ -108,7 +109,7 @@ class QueueView:
     def _name(self, run: Run) -> str:
         """Return the name, its middle left out where the terminal is narrow: its end tells seeds apart."""
         width = min(self._width, max(12, self._console.width - OTHER_COLUMNS))
-        name = run.directory.name
+        name = printable_line(run.directory.name)
         if len(name) > width:
             end = (width - 1) // 2
             name = f"{name[: width - 1 - end]}…{name[-end:]}"

@@ -98,7 +98,7 @@ def main() -> None:
             output.error(_usage(error))
             sys.exit(2)
         except DomcliError as error:
-            for problem in str(error).split("\n"):
+            for problem in error.sentences:
                 output.error(problem)
             sys.exit(error.exit_code)
         except typer.Abort:  # the end of the input where a question was asked
@@ -119,4 +119,5 @@ def _tell_of_a_bug(kind: type[BaseException], error: BaseException, trace: Trace
     """Write a traceback to stderr: it may quote anything, as every other text does."""
     import traceback
 
-    output.note("".join(traceback.format_exception(kind, error, trace)).rstrip("\n"))
+    for line in "".join(traceback.format_exception(kind, error, trace)).rstrip("\n").split("\n"):
+        output.note(line)

@@ -64,12 +64,12 @@ def table(renderable: RenderableType) -> None:
 
 
 def note(line: str) -> None:
-    """Tell the person something on stderr. Where that cannot be written, the work goes on without a word.
+    """Tell the person something in a line on stderr, which stays one whatever it quotes.
 
-    Raises BrokenPipeError if whoever read it has gone.
+    Where that cannot be written, the work goes on without a word. Raises BrokenPipeError if whoever read it has gone.
     """
     try:
-        sys.stderr.write(printable(line) + "\n")
+        sys.stderr.write(printable_line(line) + "\n")
         sys.stderr.flush()
     except BrokenPipeError:
         raise

@@ -81,7 +81,8 @@ class _Story:
             self._shown = started.epoch
             header = [] if self._started else [*self._table.legend(), *self._table.header()]
             self._started = started
-            output.note("\n".join([f"{self.name}: {describe(started)}", *(self._prefix + line for line in header)]))
+            for line in (f"{self.name}: {describe(started)}", *(self._prefix + line for line in header)):
+                output.note(line)
         for epoch in run.state.epochs:
             if epoch.epoch > self._shown:
                 output.note(self._prefix + self._table.line(epoch))

@@ -95,7 +95,7 @@ def check(
             for doubt in doubts:
                 output.warning(f"{file}: {doubt}")
     if any(problems.values()):
-        raise SettingsError("\n".join(line for found in problems.values() for line in found))
+        raise SettingsError(*(line for found in problems.values() for line in found))
 
 
 def document(settings: Settings) -> str:
@@ -118,7 +118,7 @@ def _check(file: str) -> tuple[list[str], list[str]]:
     try:
         return [], presets.resolve(file).doubts()
     except SettingsError as error:
-        return str(error).splitlines(), []
+        return error.sentences, []
 
 
 def _print_groups(known: list[presets.PresetInfo]) -> None:

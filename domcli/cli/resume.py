@@ -178,9 +178,10 @@ def _settings_of(run: Run, refused: list[DomcliError], *, untouched: bool = Fals
 def _tell_left_out(refused: list[DomcliError], *, whole: bool) -> None:
     """Say which runs are left out and why. Raises DomcliError if it is all of them."""
     if whole and refused:
-        raise DomcliError("\n".join(map(str, refused)))
+        raise DomcliError(*(why for error in refused for why in error.sentences))
     for error in refused:
-        output.note("\n".join(f"left out: {why}" for why in str(error).split("\n")))
+        for why in error.sentences:
+            output.note(f"left out: {why}")
 
 
 def _why_not(run: Run) -> str | None:

@@ -112,7 +112,8 @@ def _list(view: View, place: str, *, as_json: bool) -> None:
     elif shown:
         write_runs(shown, places)
         if sys.stdout.isatty():
-            output.note("\n" + footer(shown, places, whole=view.whole))
+            output.note("")
+            output.note(footer(shown, places, whole=view.whole))
     elif found:
         output.note(f"none of the {len(found)} runs in {view.runs_dir} fits")
     else:

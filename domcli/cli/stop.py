@@ -62,7 +62,7 @@ def _end_each(found: list[Run], *steps: Callable[[RunDirectory], None]) -> None:
     chosen = live or [run.directory for run in found]
     problems = [problem for step in steps for directory in chosen if (problem := _problem_of(step, directory))]
     if problems:
-        raise ProcessError("\n".join(problems))
+        raise ProcessError(*problems)
 
 
 def _problem_of(end: Callable[[RunDirectory], None], directory: RunDirectory) -> str | None:

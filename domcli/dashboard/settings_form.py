@@ -55,7 +55,7 @@ class Form:
         try:
             presets.resolve(self.preset, order.overrides, self.quick)
         except DomcliError as error:
-            found += str(error).split("\n")
+            found += error.sentences
         for check, text in ((parse_seeds, order.seeds), (parse_jobs, order.jobs), (parse_retries, order.retries)):
             found += problems_of(check, text)
         return found

@@ -348,6 +348,27 @@ def test_results_do_not_go_through_somebody_elses_link(shared: Shared) -> None:
     assert profile.read_text().startswith("run,")
 
 
+def test_no_name_and_no_reason_looks_like_another_sentence(shared: Shared) -> None:
+    """Folders may be called anything, and streams may say anything."""
+    run = shared.run(shared.alice)
+    name = "new\nerror: line"
+
+    def forge() -> None:
+        shutil.copytree(run, shared.runs / name)
+        forged = {"kind": "failed", "seq": 999, "time": 1e9, "cause": "error", "reason": "red\nerror: line"}
+        with (shared.runs / name / "events.jsonl").open("a") as events:
+            events.write(json.dumps(forged) + "\n")
+
+    shared.bob.does(forge)
+    for command in ("follow", "stop", "kill", "resume", "delete --yes", "evaluate", "logs", "show"):
+        verb, *options = command.split()
+        for named in (name, "new*"):
+            done = shared.domcli(shared.alice, verb, named, *options)
+            said = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error: line")]
+            assert said == [], command
+            assert "Traceback" not in done.stderr
+
+
 def test_nobody_is_resumed_by_what_somebody_else_has_written(shared: Shared) -> None:
     run = shared.run(shared.alice, scenario="fail", wanted="failed")
 

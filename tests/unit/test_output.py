@@ -14,6 +14,7 @@ from rich.text import Text
 
 from domcli.cli import output
 from domcli.cli.console import PrintableConsole
+from domcli.errors import DomcliError
 from domcli.printable import log_to_stderr
 
 EVIL = "a\x1b]0;t\x07b\u202ec\udcffd\x9b"
@@ -55,6 +56,21 @@ def test_every_way_out_is_printable(capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     assert out.splitlines() == [SHOWN, "next", SHOWN, rf"{SHOWN}\nforged", "next", SHOWN, SHOWN]
     assert err.splitlines() == [SHOWN, f"error: {SHOWN}"]
+
+
+def test_nothing_quoted_in_a_sentence_becomes_another_one(capsys: pytest.CaptureFixture[str]) -> None:
+    for say in (output.note, output.warning, output.error):
+        say("run a\nerror: b\r\u2028c is lost")
+    shown = r"run a\nerror: b\r\u2028c is lost"
+    assert capsys.readouterr().err.split("\n") == [shown, f"warning: {shown}", f"error: {shown}", ""]
+
+
+@pytest.mark.parametrize("kind", [DomcliError, *DomcliError.__subclasses__()])
+def test_an_error_has_as_many_sentences_as_problems_whatever_they_quote(kind: type[DomcliError]) -> None:
+    error = kind("no run a\nerror: b", "no run \x1bc")
+    assert error.sentences == [r"no run a\nerror: b", r"no run \x1bc"]
+    assert str(error) == "\n".join(error.sentences)
+    assert kind("one").sentences == ["one"]
 
 
 def test_styles_of_pieces_stay(capsys: pytest.CaptureFixture[str]) -> None:
