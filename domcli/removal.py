@@ -45,6 +45,8 @@ def obstacle(folder: Path) -> Obstacle | None:
         for handle, level in _innermost_first(folder):
             sticky = bool(level.found.st_mode & stat.S_ISVTX) and level.found.st_uid != os.geteuid() != 0
             if sticky or not os.access(".", os.R_OK | os.W_OK | os.X_OK, dir_fd=handle, effective_ids=True):
+                if os.fstatvfs(handle).f_flag & os.ST_RDONLY:
+                    raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(level.path))
                 return Obstacle(level.path, level.found.st_uid)
     except _ShutError as error:
         return error.obstacle

@@ -107,7 +107,8 @@ def require_writable(runs_dir: Path) -> None:
             kind = "a link" if path.is_symlink() else "a file"
             raise StorageError(f"cannot write in {runs_dir}: {path} is {kind}, not a folder; remove it")
     if there and not os.access(there[0], os.W_OK | os.X_OK, effective_ids=True):
-        raise locks.cannot_write(there[0], PermissionError(errno.EACCES, os.strerror(errno.EACCES)), shared=True)
+        code = errno.EROFS if os.statvfs(there[0]).f_flag & os.ST_RDONLY else errno.EACCES
+        raise locks.cannot_write(there[0], OSError(code, os.strerror(code)), shared=True)
     try:
         for path in filter(os.path.lexists, (folder.supervisor, folder.log)):
             os.close(files.open_own(path, os.O_WRONLY | os.O_APPEND, base=folder.base))

@@ -13,8 +13,9 @@ import pytest
 from at_work import supervisors
 from conftest import CommandLine
 
+from domcli.errors import StorageError
 from domcli.launch import locks
-from domcli.rundir import RunDirectory
+from domcli.rundir import RunDirectory, discard
 from domcli.runs import read_run
 
 Until = Callable[[Callable[[], object]], None]
@@ -85,6 +86,8 @@ def test_a_trainer_is_killed_where_nothing_can_be_written(cli: CommandLine, disk
         assert killed.returncode == 0, killed.stderr
         assert "Traceback" not in killed.stderr
         until(lambda: read_run(run).status == "lost")
+        with pytest.raises(StorageError, match=f"cannot remove {run.path}: Read-only file system"):
+            discard(run)
         for command in ("resume it", "delete it --yes", "run pgd-dom-re --quick --detach", "evaluate it"):
             done = cli(*command.split())
             assert (done.returncode, "Traceback" in done.stderr) == (2, False), command
