@@ -13,6 +13,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from conftest import FAKE_CLI
 from two_users import CAPABILITY_VERSION, GROUP, Data, Header, User, become, people
 
 import domcli
-from domcli import launch, process
+from domcli import files, launch, process
 from domcli.devices import CPU
 from domcli.errors import StorageError
 from domcli.rundir import RunDirectory
@@ -249,6 +250,48 @@ def test_no_planted_link_is_followed_in_a_run(shared: Shared) -> None:
             assert not (alice.home / "absent").exists(), name
             (run / name).unlink()
         (run / "real").rename(run / name)
+
+
+@pytest.mark.parametrize(("swapped", "umask"), [("", 0o022), ("checkpoints", 0o002)])
+def test_what_is_put_in_place_of_a_folder_at_work_is_not_written_to(shared: Shared, swapped: str, umask: int) -> None:
+    """Who may write in the runs directory may rename what is in it, also a folder in which they may not write."""
+    run = RunDirectory(shared.run(shared.alice, umask=umask))
+    models = shared.alice.home / "models"
+
+    def keep() -> None:
+        for folder in (models, models / "checkpoints"):
+            folder.mkdir()
+            for name in ("environment.json", "best.safetensors"):
+                (folder / name).write_text("precious")
+
+    def swap() -> None:
+        (run.path / swapped).rename(shared.runs / "away")
+        (run.path / swapped).symlink_to(models)
+
+    def work() -> None:
+        with run.pinned("train"):
+            os.write(asked[1], b"x")
+            os.read(answered[0], 1)
+            for path in (run.checkpoint("best"), *([] if swapped else [run.environment])):
+                with pytest.raises(OSError, match=r"another folder in its place|Not a directory|Too many levels"):
+                    files.replace_text(path, "new")
+
+    shared.alice.does(keep, umask)
+    before = {path: path.read_text() for path in models.rglob("*.*")}
+    asked, answered = os.pipe(), os.pipe()
+    swapper = threading.Thread(
+        target=lambda: (os.read(asked[0], 1), shared.bob.does(swap), os.write(answered[1], b"x"))
+    )
+    swapper.start()
+    try:
+        shared.alice.does(work, umask)
+    finally:
+        os.write(asked[1], b"x")  # also if it has never come so far
+        swapper.join()
+        for handle in (*asked, *answered):
+            os.close(handle)
+    assert (run.path / swapped).is_symlink()
+    assert {path: path.read_text() for path in models.rglob("*.*")} == before
 
 
 def plant(path: Path, target: Path) -> None:

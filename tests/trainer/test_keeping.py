@@ -19,15 +19,18 @@ import torch
 from safetensors.torch import load_file
 from trainer_killed_at_points import chosen_accuracy
 
-from domcli.errors import StorageError
+from domcli import files
+from domcli.errors import ProcessError, StorageError
 from domcli.events import AnyEvent, CheckpointSaved, EpochEnd, Finished, Started, Stopped, TrainMetrics
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
 from domcli.runstate import fold
 from domcli.stream import EventReader, EventWriter
 from domcli.trainer import checkpoint, loop, snapshot
+from domcli.trainer.__main__ import _sole_trainer
 from domcli.trainer.background import BackgroundWriter
 from domcli.trainer.keeping import LAST_EVERY, Keeper
+from domcli.trainer.memorization import LossArchive
 from domcli.trainer.report import ProgressReporter
 from domcli.trainer.state import Training
 from domcli.trainer.stop import StopFlag, StopRequested
@@ -117,6 +120,46 @@ def test_last_is_written_at_the_end_and_when_asked_however_soon(scene: Scene) ->
     scene.written()
     saved = [(event.epoch, event.step) for event in tiny.of_kind(scene.stream(), CheckpointSaved)]
     assert saved == [(1, 0), (1, 5), (100, 0)]
+
+
+@pytest.mark.parametrize("swapped", ["run", "checkpoints"])
+def test_a_trainer_at_work_writes_nothing_into_what_is_put_in_place_of_its_folder(tmp_path: Path, swapped: str) -> None:
+    run, snapshots = tiny.make_run(tmp_path / "runs", "natural-dom-re"), snapshot.Snapshots(torch.device("cpu"))
+    taken = snapshots.take({"weight": torch.zeros(2)}, {"epoch": 1, "step": 0})
+    precious = tmp_path / "precious"
+    (precious / "checkpoints").mkdir(parents=True)
+    names = ("environment.json", "best.safetensors", "last.safetensors", "memorization.npy")
+    for name in (*names, *(f"checkpoints/{name}" for name in names)):
+        (precious / name).write_text("precious")
+    before = {path: path.read_bytes() for path in precious.rglob("*.*")}
+    place = {"run": run.path, "checkpoints": run.checkpoints}[swapped]
+    with _sole_trainer(run, None, ""):
+        place.rename(tmp_path / "away")
+        place.symlink_to(precious)
+        for label in ("best", "last"):
+            with pytest.raises(StorageError, match="cannot write the checkpoint"):
+                checkpoint.write_weights(run.checkpoint(label), taken, {})
+        if swapped == "run":
+            with pytest.raises(OSError, match="Somebody has put another folder in its place"):
+                run.update_environment({"device": "cpu"})
+            with pytest.raises(StorageError, match="Somebody has put another folder in its place"):
+                LossArchive(run.memorization, 3, 4)
+    assert {path: path.read_bytes() for path in precious.rglob("*.*")} == before
+
+
+def test_a_trainer_works_in_the_folder_of_the_lock_that_it_was_given(tmp_path: Path) -> None:
+    """Between launcher and trainer another run can be put in its place by who may write in the runs directory."""
+    launched, another = (tiny.make_run(tmp_path / name, "natural-dom-re") for name in ("one", "two"))
+    lock = files.open_own(launched.lock, os.O_RDWR)
+    os.close(files.open_own(another.lock, os.O_RDWR))
+    with (
+        pytest.raises(ProcessError, match="is not the folder that this trainer was started for"),
+        _sole_trainer(another, os.dup(lock), ""),
+    ):
+        raise AssertionError("it was trained")
+    assert not another.process.exists()
+    with _sole_trainer(launched, lock, ""):
+        assert launched.process.exists()
 
 
 @pytest.mark.parametrize("scene", [("checkpoint.every=2",)], indirect=True)
