@@ -417,6 +417,21 @@ def test_a_checkpoint_that_changes_before_it_is_read_is_refused(run: RunDirector
     assert "has been replaced since its evaluation was asked for" in said["reason"]
 
 
+@pytest.mark.parametrize("swapped", ["evaluations", "evaluation"])
+def test_a_process_works_in_no_folder_reached_through_a_link_in_the_run(
+    run: RunDirectory, tmp_path: Path, swapped: str
+) -> None:
+    folder = evaluations.prepare(run, assessed.plan(run))
+    place = {"evaluations": run.evaluations, "evaluation": folder}[swapped]
+    place.rename(tmp_path / "moved")
+    place.symlink_to(tmp_path / "moved")
+    before = sorted((tmp_path / "moved").rglob("*"))
+    out, _ = start(folder).communicate(timeout=240)
+    assert out.startswith(b'{"kind":"refusal"'), out
+    assert b"cannot write in" in out
+    assert sorted((tmp_path / "moved").rglob("*")) == before
+
+
 BROKEN = """
 import sys
 from domcli.trainer.assess import __main__, assessment

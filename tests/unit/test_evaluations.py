@@ -13,8 +13,10 @@ import msgspec
 import pytest
 
 from domcli import evaluations, files, rundir
-from domcli.errors import CheckpointError, SettingsError, StorageError
+from domcli.cli import evaluating
+from domcli.errors import CheckpointError, ProcessError, SettingsError, StorageError
 from domcli.evaluations import Batch, Evaluation, Findings, Plan, Progress, Refusal
+from domcli.launch import slots
 from domcli.presets import resolve
 from domcli.rundir import RunDirectory
 from domcli.settings import Settings
@@ -253,6 +255,22 @@ def test_a_process_at_work_writes_nothing_into_what_is_put_in_place_of_its_folde
     assert {path.name: path.read_text() for path in inside.iterdir()} == dict.fromkeys(
         ("images.jsonl", "result.json", "plan.json"), "precious"
     )
+
+
+def test_no_log_is_written_into_what_is_put_in_place_of_the_folder_while_a_slot_is_waited_for(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    precious, asked, take = tmp_path / "precious", plan(run), slots.take
+    precious.mkdir()
+
+    def swap_and_take(*arguments: Any) -> slots.Slot | None:
+        put_in_place_of(run.evaluations / asked.name, precious)
+        return take(*arguments)
+
+    monkeypatch.setattr(slots, "take", swap_and_take)
+    with pytest.raises(ProcessError, match="cannot start the evaluation of a-run"):
+        evaluating.attack_checkpoint(run, asked, SETTINGS, "cpu", "1")
+    assert list(precious.iterdir()) == []
 
 
 FIRST = Batch("natural", [0, 1, 2], [True, False, True], 0.5)
