@@ -87,9 +87,10 @@ def write_runs(runs: Sequence[ImportedRun], runs_dir: Path) -> list[RunDirectory
         for run in runs:
             written.append(rundir.create(runs_dir, run.name, run.settings.to_dict(), run.environment))
             lines = b"".join(encode(event) for event in run.events).decode()
-            files.replace_text(written[-1].log, run.log)
-            files.replace_text(written[-1].events, lines)
-            written[-1].reserve.unlink(missing_ok=True)
+            with written[-1].pinned("import"):
+                files.replace_text(written[-1].log, run.log)
+                files.replace_text(written[-1].events, lines)
+                files.unlink(written[-1].reserve)
     except BaseException as error:
         for directory in written:
             rundir.discard(directory)
