@@ -21,6 +21,7 @@ import msgspec
 
 from domcli.errors import DeviceError
 from domcli.limits import read_limits
+from domcli.printable import quoted
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 ORDER, BY_BUS = "CUDA_DEVICE_ORDER", "PCI_BUS_ID"
@@ -99,7 +100,9 @@ def choose(wanted: str, found: Sequence[Gpu], environment: Mapping[str, str] = o
     if names == ["auto"]:
         return tuple(visible) or (CPU,)
     if not found and any(name.startswith("cuda") for name in names) and not _has_other_gpu():
-        raise DeviceError(f"device {wanted!r} is not available: no GPU is found on this machine; use --device cpu")
+        raise DeviceError(
+            f"device {quoted(wanted)} is not available: no GPU is found on this machine; use --device cpu"
+        )
     if names == ["cuda"]:
         if found and not visible:
             raise DeviceError(f"device 'cuda' is not available: {VISIBLE}={environment.get(VISIBLE)} hides every GPU")
@@ -145,7 +148,7 @@ def _named(name: str, found: Sequence[Gpu], visible: Sequence[Device], environme
     if name == "cpu":
         return CPU
     if kind != "cuda" or not colon or not number.isdecimal():
-        raise DeviceError(f"unknown device {name!r}; it must be auto, cpu, cuda, or GPUs such as cuda:0,cuda:2")
+        raise DeviceError(f"unknown device {quoted(name)}; it must be auto, cpu, cuda, or GPUs such as cuda:0,cuda:2")
     if not found:
         return Device(f"cuda:{int(number)}")
     for device in visible:
@@ -153,7 +156,7 @@ def _named(name: str, found: Sequence[Gpu], visible: Sequence[Device], environme
             return device
     known = ", ".join(device.name for device in visible) or f"no GPU that {VISIBLE} lets through"
     why = counting(found, environment)
-    raise DeviceError(f"device {name!r} is not available: this machine has {known}{f' ({why})' if why else ''}")
+    raise DeviceError(f"device {quoted(name)} is not available: this machine has {known}{f' ({why})' if why else ''}")
 
 
 def _visible(found: Sequence[Gpu], environment: Mapping[str, str]) -> list[Device]:

@@ -110,6 +110,28 @@ def kind_of(mode: int) -> str:
     return _KINDS.get(stat.S_IFMT(mode), "something else")
 
 
+def is_folder(path: Path) -> bool:
+    """Tell whether a folder is there, through links."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def exists(path: Path) -> bool:
+    """Tell whether anything is there, through links."""
+    try:
+        path.stat()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def at_home(path: Path | str) -> Path:
+    """Return a path with its `~` replaced; as it is where that stands for nobody's folder."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - that of Path raises RuntimeError there
+
+
 def path_as_text(path: Path) -> str:
     """Return a path for a JSON file; one with bytes that are not UTF-8 becomes their digits, after a null."""
     try:

@@ -9,7 +9,10 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from domcli import files
 from domcli.errors import RunDirectoryError
+from domcli.plural import either
+from domcli.printable import quoted
 from domcli.rundir import RunDirectory
 
 
@@ -33,7 +36,9 @@ def select(runs_dir: Path, patterns: Sequence[str]) -> list[RunDirectory]:
         if _is_glob(pattern) and not any(run.name == pattern for run in runs):
             meant = _fitting(runs_dir, pattern, runs)
         else:
-            meant = [_find(runs_dir, pattern, runs, f"give more of the name, or {pattern + '*'!r} for all of them")]
+            meant = [
+                _find(runs_dir, pattern, runs, f"give more of the name, or {quoted(pattern + '*')} for all of them")
+            ]
         for run in meant:
             chosen.setdefault(_located(run.path), run)
     return list(chosen.values())
@@ -72,19 +77,19 @@ def _find(runs_dir: Path, wanted: str, runs: list[RunDirectory] | None, advice: 
     if not wanted:
         raise RunDirectoryError("the name of the run is empty: give a name, the beginning of one, or a path")
     direct = Path(wanted)
-    if _is_file(direct / "settings.toml") and (os.sep in wanted or not (runs_dir / wanted).is_dir()):
+    if files.is_regular(direct / "settings.toml") and (os.sep in wanted or not files.is_folder(runs_dir / wanted)):
         return RunDirectory(_located(direct))
     runs = list_runs(runs_dir) if runs is None else runs
     matches = [run for run in runs if run.name == wanted] or [run for run in runs if run.name.startswith(wanted)]
     if len(matches) == 1:
         return matches[0]
     if matches:
-        raise RunDirectoryError(f"{wanted!r} fits several runs: {_some(matches)}; {advice}")
+        raise RunDirectoryError(f"{quoted(wanted)} fits several runs: {_some(matches)}; {advice}")
     nearest = difflib.get_close_matches(wanted, [run.name for run in runs], 3, 0.6)
-    hint = f"did you mean {' or '.join(nearest)}?" if nearest else _known(runs)
+    hint = f"did you mean {either(nearest)}?" if nearest else _known(runs)
     if _is_glob(wanted):
         hint = "a single run is wanted here, by its name, the beginning of one, or a path"
-    raise RunDirectoryError(f"no run named {wanted!r} in {runs_dir}; {hint}")
+    raise RunDirectoryError(f"no run named {quoted(wanted)} in {runs_dir}; {hint}")
 
 
 def _fitting(runs_dir: Path, glob: str, runs: list[RunDirectory]) -> list[RunDirectory]:
@@ -94,7 +99,7 @@ def _fitting(runs_dir: Path, glob: str, runs: list[RunDirectory]) -> list[RunDir
         runs_dir, runs = Path(folder or os.sep), list_runs(Path(folder or os.sep))
     fitting = [run for run in runs if fnmatch.fnmatchcase(run.name, names)]
     if not fitting:
-        raise RunDirectoryError(f"no run in {runs_dir} fits {glob!r}; {_known(runs)}")
+        raise RunDirectoryError(f"no run in {runs_dir} fits {quoted(glob)}; {_known(runs)}")
     return fitting
 
 
@@ -112,19 +117,12 @@ def _folders(runs_dir: Path) -> Iterator[RunDirectory]:
         with os.scandir(runs_dir) as entries:
             for entry in entries:
                 run = RunDirectory(Path(entry.path))
-                if not entry.name.startswith(".") and (_is_file(run.settings) or _is_file(run.events)):
+                if not entry.name.startswith(".") and (files.is_regular(run.settings) or files.is_regular(run.events)):
                     yield run
     except FileNotFoundError:
         return
     except OSError as error:
         raise RunDirectoryError(f"cannot list {runs_dir}: {error.strerror}") from error
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that is too long, a folder that may not be entered, a null character
-        return False
 
 
 def _created(run: RunDirectory) -> float:

@@ -1,6 +1,8 @@
-"""Counts with their nouns: `1 epoch`, `2,000 images`."""
+"""Counts with their nouns, `1 epoch`, `2,000 images`, and one of several: `a, b or c`."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 def counted(count: int, noun: str) -> str:
@@ -11,3 +13,9 @@ def counted(count: int, noun: str) -> str:
 def plural(count: int, noun: str) -> str:
     """Return the noun of so many."""
     return noun if count == 1 else f"{noun}s"
+
+
+def either(names: Sequence[str]) -> str:
+    """Return names of which one is meant: `a`, `a or b`, `a, b or c`."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last

@@ -18,7 +18,8 @@ import tomli
 from domcli import files
 from domcli.errors import SettingsError
 from domcli.overrides import parse as parse_override
-from domcli.printable import printable_json
+from domcli.plural import either
+from domcli.printable import printable_json, quoted
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -161,10 +162,10 @@ def _locate(name_or_path: str) -> Path:
         return known[name_or_path]
     wanted = name_or_path.lower().replace("_", "-")
     nearest = [wanted] if wanted in known else difflib.get_close_matches(wanted, known, 3, 0.6)
-    if Path(name_or_path).is_file():
+    if files.is_regular(Path(name_or_path)):
         nearest = [f"the file ./{name_or_path}"]
-    hint = f"did you mean {_choice(nearest)}?" if nearest else "`domcli presets` lists them, and a file ends in .toml"
-    raise SettingsError(f"unknown preset {name_or_path!r}; {hint}")
+    hint = f"did you mean {either(nearest)}?" if nearest else "`domcli presets` lists them, and a file ends in .toml"
+    raise SettingsError(f"unknown preset {quoted(name_or_path)}; {hint}")
 
 
 def _read(path: Path) -> str:
@@ -256,7 +257,9 @@ def _sentence(problem: ErrorDetails, origin: _Origin) -> str:
         return f"{origin.of(key)}: {_unknown(problem['loc'], value)}"
     item = problem["loc"][2:]
     subject = f"value {int(item[0]) + 1} of {key}" if item else key
-    shown = _shown(value) + (" (text)" if isinstance(value, str) and kind.endswith("_type") else "")
+    typed = origin.overrides.get(key, "").partition("=")[2].strip()
+    shown = typed if typed and isinstance(value, float) and not item else _shown(value)
+    shown += " (text)" if isinstance(value, str) and kind.endswith("_type") else ""
     if kind not in REQUIRED:
         return f"{origin.of(key)}: {subject} is {shown}: {problem['msg']}"
     allowed = ", ".join(_allowed(key)) if kind == "literal_error" else ""
@@ -282,11 +285,7 @@ def _unknown(location: tuple[int | str, ...], value: object) -> str:
 
 
 def _hint(nearest: Sequence[str], otherwise: str, known: Iterable[str]) -> str:
-    return f"did you mean {_choice(nearest)}?" if nearest else f"{otherwise} {', '.join(known)}"
-
-
-def _choice(names: Sequence[str]) -> str:
-    return " or ".join(", ".join(names).rsplit(", ", 1))
+    return f"did you mean {either(nearest)}?" if nearest else f"{otherwise} {', '.join(known)}"
 
 
 def _sections() -> dict[str, FieldInfo]:

@@ -34,6 +34,11 @@ def printable_line(text: str) -> str:
     return text if text.isprintable() else _IN_A_LINE.sub(_escape, text)
 
 
+def quoted(text: str) -> str:
+    """Return a text that somebody has typed or named something, in quotes and on one line."""
+    return f"'{printable_line(text)}'"
+
+
 def printable_json(written: str) -> str:
     """Return JSON as it can be shown: what stands in its strings is escaped as JSON does that.
 

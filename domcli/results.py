@@ -48,10 +48,11 @@ def require_writable(path: Path) -> None:
     """Find out before long work whether `result` can make a file there. Raises OSError."""
     require_own_links(path)
     target = Path(os.path.realpath(path))
-    if target.exists() and not files.is_regular(target):
-        _require_writable_special(target)
-        return
-    folder = next(one for one in target.parents if one.exists())
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        if not stat.S_ISREG(target.stat().st_mode):
+            _require_writable_special(target)
+            return
+    folder = next(one for one in target.parents if files.exists(one))
     if not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):

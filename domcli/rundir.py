@@ -25,6 +25,7 @@ from domcli import files, removal
 from domcli.bounds import LAST_SECOND
 from domcli.errors import RunDirectoryError, StorageError
 from domcli.files import replace_text
+from domcli.printable import quoted
 from domcli.process import ProcessIdentity
 from domcli.ticket import Ticket
 
@@ -289,7 +290,9 @@ def create(
         if not isinstance(error, OSError):
             raise
         if os.path.lexists(target):
-            raise RunDirectoryError(f"a run named {name!r} exists in {runs_dir}; choose another --name") from error
+            raise RunDirectoryError(
+                f"a run named {quoted(name)} exists in {runs_dir}; choose another --name"
+            ) from error
         raise StorageError(f"cannot create a run in {runs_dir}: {_reason(error)}; choose another --runs-dir") from error
     return RunDirectory(target)
 
@@ -298,10 +301,13 @@ def require_unused(runs_dir: Path, name: str) -> None:
     """Raise RunDirectoryError for a name that is not allowed or taken."""
     if not NAME.fullmatch(name):
         raise RunDirectoryError(
-            f"{name!r} is not a run name: use up to 200 letters, digits and . _ + = -, beginning with a letter or digit"
+            f"{quoted(name)} is not a run name: use up to 200 letters, digits and . _ + = -, beginning with a "
+            "letter or digit"
         )
     if os.path.lexists(runs_dir / name):
-        raise RunDirectoryError(f"a run named {name!r} exists in {runs_dir}; choose another --name, or delete that run")
+        raise RunDirectoryError(
+            f"a run named {quoted(name)} exists in {runs_dir}; choose another --name, or delete that run"
+        )
 
 
 def unused_name(runs_dir: Path, wanted: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from domcli import imagetree
+from domcli import files, imagetree
 from domcli.checks.check import Check, gb, guarded, plural
 from domcli.checks.software import pip
 from domcli.errors import DataError
@@ -58,7 +58,7 @@ def check(root: Path) -> list[Check]:
     checks = []
     for one in PUBLISHED:
         checks += guarded(one.name, functools.partial(published, one, root))
-    if (root / "train").is_dir():
+    if files.is_folder(root / "train"):
         checks += guarded("imagefolder", lambda: image_folder(root))
     return [*checks, *guarded("digits", lambda: digits(has_scikit_learn=find_spec("sklearn") is not None))]
 
@@ -73,7 +73,7 @@ def published(one: Published, root: Path) -> Check:
     if not absent:
         archive = ", ".join(one.downloads)
         return Check(one.name, "ok", f"{archive} is in {root}, and unpacked by the first run", None, details)
-    present = [name for name in one.files if (root / name).exists()]
+    present = [name for name in one.files if files.exists(root / name)]
     damaged = [name for name in wrong if name in present]
     if damaged:
         text = f"{damaged[0]} in {root} is too short: {_size(root / damaged[0])} bytes"

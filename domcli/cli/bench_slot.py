@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from domcli import devices, finding, launch, process
+from domcli import devices, files, finding, launch, process
 from domcli.checks.machine import user_of
 from domcli.cli import output
 from domcli.cli.follow import Interrupts
@@ -34,7 +34,7 @@ def device_alone(
     such directory, so nothing is queued in it, where it cannot be written, which is told, and after an interrupt.
     """
     slot = None
-    if runs_dir.is_dir():
+    if files.is_folder(runs_dir):
         try:
             slot = _wait(slots.host_folder(runs_dir), device, runs_dir, interrupts, before_waiting)
         except StorageError as error:

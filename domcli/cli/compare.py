@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from domcli.compare.assertions import Assertion
 
 Form = Literal["table", "markdown", "latex", "csv", "json", "html"]
+Given = Literal["table", "markdown", "md", "latex", "csv", "json", "html"]
+"""What --format takes: `md` is markdown."""
 
 ENDINGS: dict[str, Form] = {
     ".txt": "table",
@@ -73,12 +75,15 @@ def compare_runs(
         ),
     ] = None,
     form: Annotated[
-        Form | None, typer.Option("--format", help="[default: by the ending of --output; to stdout, table]")
+        Given | None, typer.Option("--format", help="[default: by the ending of --output; to stdout, table]")
     ] = None,
     file: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="Write there instead of to stdout: .txt .md .tex .csv .json .html."
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write there instead of to stdout (-): .txt .md .tex .csv .json .html.",
         ),
     ] = None,
     plot: Annotated[
@@ -96,6 +101,8 @@ def compare_runs(
     from domcli.compare import compare, select
     from domcli.compare.assertions import parse
 
+    if file == Path("-"):
+        file = None
     expected = [parse(text) for text in assertions or ()]
     _check_places(file, plot)
     chosen = _form(form, file, as_json)
@@ -133,16 +140,20 @@ def _refuse_none(folder: Path) -> list[str]:
     raise ComparisonError(f"name the runs to compare, the baseline first, as in: {example} ({everything})")
 
 
-def _form(form: Form | None, file: Path | None, as_json: bool) -> Form:
+def _form(form: Given | None, file: Path | None, as_json: bool) -> Form:
+    """Return the format; a pipe or a device whose name does not say gets what stdout gets."""
     from domcli.compare.errors import ComparisonError
+    from domcli.files import exists, is_regular
 
     if as_json and form not in (None, "json"):
         raise ComparisonError(f"--json and --format {form} ask for two formats: give one of them")
-    wanted: Form | None = "json" if as_json else form
+    wanted: Form | None = "json" if as_json else "markdown" if form == "md" else form
     if file is None:
         return wanted or "table"
     ending = file.suffix.lower()
     stands_for = ENDINGS.get(ending)
+    if wanted is None and stands_for is None and exists(file) and not is_regular(file):
+        return "table"
     if wanted is None and stands_for is None:
         raise ComparisonError(
             f"--output {file}: its ending does not say which format it is to have; give it one of "
@@ -156,16 +167,17 @@ def _form(form: Form | None, file: Path | None, as_json: bool) -> Form:
 
 def _check_places(file: Path | None, plot: Path | None) -> None:
     """Refuse files that cannot be written, before anything is."""
+    from domcli import files
     from domcli.errors import StorageError
 
     if file is not None:
-        target = file.expanduser().resolve()
-        if target.exists() and not target.is_file():
-            raise StorageError(f"cannot write {file}: it is not a file; give --output the name of a file")
-        if not target.parent.is_dir():
+        target = Path(os.path.realpath(files.at_home(file)))
+        try:
+            files.require_writable(target)
+        except OSError as error:
+            raise StorageError(f"cannot write {file}: {error.strerror}; choose another --output") from error
+        if not files.is_folder(target.parent):
             raise StorageError(f"cannot write {file}: there is no folder {target.parent}; choose another --output")
-        if not os.access(target.parent, os.W_OK):
-            raise StorageError(f"cannot write {file}: the folder {target.parent} is read-only; choose another --output")
     if plot is not None:
         from domcli.exchange.plot import format_of
 
@@ -189,11 +201,12 @@ def _document(comparison: Comparison, form: Form) -> str:
 
 def _write(text: str, form: Form, file: Path | None) -> None:
     from domcli.exchange.files import write_file
+    from domcli.files import at_home
 
     if file is None:
         (output.json_text if form == "json" else output.text)(text)
         return
-    write_file(file.expanduser(), lambda stream: stream.write(text.encode()))
+    write_file(at_home(file), lambda stream: stream.write(text.encode()))
     output.note(f"written: {file}")
 
 

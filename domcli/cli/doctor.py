@@ -131,9 +131,10 @@ class _Examination:
 
     def _look_at_data(self) -> Sequence[Check]:
         from domcli.checks import datasets
+        from domcli.files import at_home
         from domcli.settings import Settings
 
-        return datasets.check(Path(self._data_root or Settings().data.root).expanduser())
+        return datasets.check(at_home(self._data_root or Settings().data.root))
 
     def _look_at_storage(self) -> Sequence[Check]:
         from domcli.checks import storage

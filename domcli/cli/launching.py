@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from domcli import files
 from domcli.cli import output
 from domcli.cli.options import program, reference, runs_command, shown_path
 
@@ -130,7 +131,7 @@ def _named(runs: Sequence[RunDirectory]) -> str:
 
 def folders_to_make(folder: Path) -> list[Path]:
     """Return which folders are not there yet, the innermost first."""
-    return [one for one in (folder, *folder.parents) if not one.exists()]
+    return [one for one in (folder, *folder.parents) if not files.exists(one)]
 
 
 def _exit_code(outcomes: list[Outcome], interrupts: Interrupts) -> int:

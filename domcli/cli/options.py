@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from domcli.files import at_home
 from domcli.printable import printable_line
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ States = Annotated[
 
 def resolve_runs_dir(option: Path | str | None) -> Path:
     """Return the folder of the runs: the option, else $DOMCLI_RUNS_DIR, else ./runs."""
-    return Path(option or os.environ.get(RUNS_DIR_VARIABLE) or "runs").expanduser()
+    return at_home(option or os.environ.get(RUNS_DIR_VARIABLE) or "runs")
 
 
 def find_run(wanted: str, runs_dir: Path | None) -> RunDirectory:

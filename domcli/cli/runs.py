@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from domcli import files
 from domcli.cli import figures, options, output
 from domcli.cli.selection import SelectionError, directories, parse_states, wake_queue
 from domcli.plural import counted
@@ -117,7 +118,7 @@ def _list(view: View, place: str, *, as_json: bool) -> None:
     elif found:
         output.note(f"none of the {len(found)} runs in {view.runs_dir} fits")
     else:
-        missing = ", which is not there" if place and not view.runs_dir.is_dir() else ""
+        missing = ", which is not there" if place and not files.is_folder(view.runs_dir) else ""
         first = f"{options.program()} run pgd-dom-re --quick{place}"
         output.note(f"no runs yet in {view.runs_dir}{missing}; start one with: {first}")
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from domcli.cli import options, output
 from domcli.errors import DomcliError
+from domcli.plural import either
+from domcli.printable import quoted
 
 if TYPE_CHECKING:
     from domcli.rundir import RunDirectory
@@ -44,7 +46,7 @@ def select_runs(
         return runs
     fitting = [run for run in runs if run.status in wanted]
     if not fitting:
-        output.note(f"no run {'of these ' if names else f'in {folder} '}is {' or '.join(wanted)}")
+        output.note(f"no run {'of these ' if names else f'in {folder} '}is {either(wanted)}")
     return fitting
 
 
@@ -65,7 +67,7 @@ def parse_states(states: Sequence[str] | None) -> list[str] | None:
         if part not in known:
             nearest = difflib.get_close_matches(part, known, 1)
             hint = f"did you mean {nearest[0]}?" if nearest else f"it must be one or more of {', '.join(known)}"
-            raise SelectionError(f"unknown state {part!r} for --state; {hint}")
+            raise SelectionError(f"unknown state {quoted(part)} for --state; {hint}")
     return list(dict.fromkeys(parts))
 
 

@@ -12,6 +12,7 @@ from domcli.compare.attacks import GRAMMAR
 from domcli.compare.errors import ComparisonError
 from domcli.compare.groups import Group, measured, run_name
 from domcli.compare.records import METRICS, POINTS, Metric, Point
+from domcli.printable import quoted
 
 COMPARISONS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
     ">": ("greater than", operator.gt),
@@ -62,14 +63,16 @@ def parse(text: str) -> Assertion:
     """
     form = _FORM.fullmatch(text)
     if form is None:
-        raise ComparisonError(f"cannot read --assert {text!r}: write METRIC.POINT: GROUP > GROUP, as in {EXAMPLE!r}")
+        raise ComparisonError(
+            f"cannot read --assert {quoted(text)}: write METRIC.POINT: GROUP > GROUP, as in {EXAMPLE!r}"
+        )
     measure, left, comparison, right = form.groups()
     metric, _, named = measure.rpartition(".")
     point = next((point for point in POINTS if point == named), None)
     if point is None or not (metric in METRICS or GRAMMAR.fullmatch(metric)):
         raise ComparisonError(
-            f"--assert {text!r}: {measure!r} is not known; it is {', '.join(METRICS)}, aa or an evaluation such as "
-            f"pgd-50-10, then .{', .'.join(POINTS)}"
+            f"--assert {quoted(text)}: {quoted(measure)} is not known; it is {', '.join(METRICS)}, aa or an "
+            f"evaluation such as pgd-50-10, then .{', .'.join(POINTS)}"
         )
     return Assertion(text.strip(), metric, point, left, comparison, right)
 
@@ -84,15 +87,15 @@ def check(assertion: Assertion, groups: Sequence[Group]) -> Verdict:
     words, holds = COMPARISONS[assertion.comparison]
     missing = [side.label for side in (left, right) if side.value is None]
     if left.value is None or right.value is None:
-        return Verdict(False, f"{assertion.text!r} cannot be judged: {'; '.join(missing)}")
+        return Verdict(False, f"{quoted(assertion.text)} cannot be judged: {'; '.join(missing)}")
     bound = right.value + right.margin
     judged = holds(left.value, bound)
     decimals = 2 if f"{left.value:.2f}" != f"{bound:.2f}" or left.value == bound else 6
     sum_ = f" {right.margin:+g} = {bound:.{decimals}f} %" if right.margin else ""
     return Verdict(
         judged,
-        f"{assertion.text!r} {'holds' if judged else 'does not hold'}: {left.value:.{decimals}f} % ({left.label}) is "
-        f"{'' if judged else 'not '}{words} {right.value:.{decimals}f} % ({right.label}){sum_}",
+        f"{quoted(assertion.text)} {'holds' if judged else 'does not hold'}: {left.value:.{decimals}f} % "
+        f"({left.label}) is {'' if judged else 'not '}{words} {right.value:.{decimals}f} % ({right.label}){sum_}",
     )
 
 
@@ -105,7 +108,7 @@ def _right(assertion: Assertion, groups: Sequence[Group]) -> _Side:
         return _side(assertion, _group(assertion, assertion.right, groups))
     points = _number(margin[2] + margin[3])
     if points is None:
-        raise ComparisonError(f"--assert {assertion.text!r}: the margin {margin[3]!r} is not a number")
+        raise ComparisonError(f"--assert {quoted(assertion.text)}: the margin {quoted(margin[3])} is not a number")
     side = _side(assertion, _group(assertion, margin[1], groups))
     return _Side(side.value, side.label, points)
 
@@ -133,7 +136,7 @@ def _group(assertion: Assertion, name: str, groups: Sequence[Group]) -> Group:
         return fitting[0]
     problem = "fits several groups" if fitting else "is no group"
     there = ", ".join(group.name for group in fitting or groups)
-    raise ComparisonError(f"--assert {assertion.text!r}: {name!r} {problem}; there are: {there}")
+    raise ComparisonError(f"--assert {quoted(assertion.text)}: {quoted(name)} {problem}; there are: {there}")
 
 
 def _number(text: str) -> float | None:

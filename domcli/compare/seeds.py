@@ -33,7 +33,7 @@ def single_seeds(groups: Sequence[Group], at_epoch: int | None = None) -> Iterat
             around[folder] = [record for record in map(_settings_alone, others) if record.settings]
         siblings = [record for record in around[folder] if _is_sibling(record, group)]
         advice = "; ".join(_advice(group, siblings, at_epoch))
-        yield f"{group.name} has a single seed, so no standard deviation and no test{f'; {advice}' if advice else '.'}"
+        yield f"{group.name}: a single seed, so no standard deviation and no test{f'; {advice}' if advice else '.'}"
     if len(single) > SHOWN:
         count = len(single) - SHOWN
         yield f"{count} more {'group has' if count == 1 else 'groups have'} a single seed."

@@ -7,8 +7,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from domcli import files
 from domcli.errors import RunDirectoryError
 from domcli.finding import list_runs
+from domcli.printable import quoted
 from domcli.rundir import RunDirectory
 
 WILDCARDS = "*?["
@@ -42,9 +44,9 @@ def _matches(pattern: str, known: list[RunDirectory]) -> list[RunDirectory]:
         return exact
     if any(mark in pattern for mark in WILDCARDS):
         if os.sep in pattern:
-            return [run for path in _expand(Path(pattern).expanduser()) for run in _at(path)]
+            return [run for path in _expand(files.at_home(pattern)) for run in _at(path)]
         return [run for run in known if fnmatch.fnmatchcase(run.name, pattern)]
-    return [run for run in known if run.name.startswith(pattern)] or _at(Path(pattern).expanduser())
+    return [run for run in known if run.name.startswith(pattern)] or _at(files.at_home(pattern))
 
 
 def _expand(pattern: Path) -> list[Path]:
@@ -57,12 +59,9 @@ def _expand(pattern: Path) -> list[Path]:
 def _at(path: Path) -> list[RunDirectory]:
     """Return the run at a path, or those of the folder at it."""
     run = RunDirectory(path.absolute())
-    try:
-        if run.settings.is_file() or run.events.is_file():
-            return [run]
-        return _by_name(list_runs(run.path)) if run.path.is_dir() else []
-    except OSError:  # a name that is too long
-        return []
+    if files.is_regular(run.settings) or files.is_regular(run.events):
+        return [run]
+    return _by_name(list_runs(run.path)) if files.is_folder(run.path) else []
 
 
 def _by_name(runs: list[RunDirectory]) -> list[RunDirectory]:
@@ -73,7 +72,9 @@ def _nothing(pattern: str, runs_dir: Path, known: list[RunDirectory]) -> str:
     if not pattern:
         return "the name of a run is empty: give a name, the beginning of one, a glob, or a path"
     if not known:
-        return f"no run fits {pattern!r}: there are no runs in {runs_dir}; choose another --runs-dir, or give a path"
+        return (
+            f"no run fits {quoted(pattern)}: there are no runs in {runs_dir}; choose another --runs-dir, or give a path"
+        )
     names = ", ".join(run.name for run in known[:SHOWN])
     more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
-    return f"no run fits {pattern!r}; {runs_dir} has {names}{more}"
+    return f"no run fits {quoted(pattern)}; {runs_dir} has {names}{more}"

@@ -13,6 +13,7 @@ import msgspec
 
 from domcli import files
 from domcli.errors import CheckpointError, SettingsError
+from domcli.printable import quoted
 from domcli.rundir import RunDirectory
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _checkpoint_file(run: RunDirectory, wanted: str) -> Path:
         inside = direct.resolve().parent == run.checkpoints.resolve()
         return run.checkpoints / direct.name if inside else direct.absolute()
     kept = ", ".join(sorted(path.stem for path in run.checkpoints.glob("[!.]*.safetensors"))) or "none"
-    raise CheckpointError(f"{run.name} has no checkpoint {wanted!r}, and there is no such file; it has {kept}")
+    raise CheckpointError(f"{run.name} has no checkpoint {quoted(wanted)}, and there is no such file; it has {kept}")
 
 
 def _counter(path: Path, about: dict[str, Any], name: str) -> int:

@@ -199,7 +199,7 @@ def _losses(record: Record) -> Any:
     import numpy as np
 
     path = record.directory.memorization
-    if not path.exists():
+    if not files.exists(path):
         raise NotRecordedError("the loss of each pattern was not kept; run it with --set memorization.record=true")
     try:
         files.open_bytes(path).close()

@@ -8,6 +8,7 @@ from typing import IO
 
 from domcli import results
 from domcli.errors import DomcliError, StorageError
+from domcli.printable import quoted
 
 
 class ExportError(DomcliError):
@@ -27,5 +28,7 @@ def require_different_names(names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise ExportError(f"two of the runs are named {name!r} and would overwrite each other; export them apart")
+            raise ExportError(
+                f"two of the runs are named {quoted(name)} and would overwrite each other; export them apart"
+            )
         seen.add(name)

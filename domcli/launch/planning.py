@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from domcli import rundir
 from domcli.errors import DomcliError, RunDirectoryError, SettingsError
+from domcli.files import is_regular
 from domcli.launch.prepare import create_run
 from domcli.launch.queue import cancel
 from domcli.naming import default_name, seed_name
+from domcli.printable import quoted
 from domcli.rundir import RunDirectory
 from domcli.ticket import Ticket
 
@@ -110,7 +112,7 @@ def parse_seeds(text: str, what: str = "--seeds") -> list[int]:
     except ValueError:
         seeds = []
     if not seeds:
-        raise SettingsError(f"{what} {text!r}: write whole numbers with commas between them, as in 0,1,2 or 0-4")
+        raise SettingsError(f"{what} {quoted(text)}: write whole numbers with commas between them, as in 0,1,2 or 0-4")
     if len(seeds) > MOST_SEEDS:
         raise SettingsError(f"{what} {text}: these are {len(seeds):,} seeds; give {MOST_SEEDS:,} at the most")
     known: set[int] = set()
@@ -125,12 +127,12 @@ def _expand(wanted: Sequence[str]) -> list[str]:
     """Return the presets that are meant, globs such as 'natural-*' replaced by the names they fit, each once."""
     found: list[str] = []
     for one in wanted:
-        if GLOB_SIGNS.isdisjoint(one) or "/" in one or Path(one).is_file():
+        if GLOB_SIGNS.isdisjoint(one) or "/" in one or is_regular(Path(one)):
             found.append(one)
             continue
         fitting = [name for name in all_presets() if fnmatch.fnmatchcase(name, one)]
         if not fitting:
-            raise SettingsError(f"no preset fits {one!r}; `domcli presets` lists them")
+            raise SettingsError(f"no preset fits {quoted(one)}; `domcli presets` lists them")
         found += fitting
     return list(dict.fromkeys(found))
 

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domcli import __version__, imagetree, plain, rundir
+from domcli import __version__, files, imagetree, plain, rundir
 from domcli.errors import RunDirectoryError, StorageError
 from domcli.launch import slots
 from domcli.naming import default_name
@@ -38,7 +38,7 @@ def preflight(experiments: Sequence[Settings], runs_dir: Path) -> None:
     for root in {settings.data.root: None for settings in experiments if settings.data.dataset == "imagefolder"}:
         imagetree.look(imagetree.data_root(root))
     folder = _existing_ancestor(runs_dir)
-    if not folder.is_dir():
+    if not files.is_folder(folder):
         raise StorageError(f"cannot create runs in {runs_dir}: {folder} is a file; choose another --runs-dir")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise StorageError(f"cannot create runs in {runs_dir}: {folder} is not writable; choose another --runs-dir")
@@ -91,7 +91,7 @@ def create_run(
             return rundir.create(runs_dir, unused, settings.to_dict(), environment, ticket)
         except RunDirectoryError:
             # Another shell may have taken the name between the look and the creation.
-            if not (runs_dir / unused).exists():
+            if not files.exists(runs_dir / unused):
                 raise
 
 
@@ -101,7 +101,7 @@ def _checkpoints_by_epoch(settings: Settings) -> int:
 
 
 def _existing_ancestor(path: Path) -> Path:
-    return next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+    return next(folder for folder in (path.absolute(), *path.absolute().parents) if files.exists(folder))
 
 
 def _size(count: float) -> str:

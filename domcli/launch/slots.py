@@ -121,7 +121,7 @@ def require_writable(runs_dir: Path) -> None:
 
 def forget(runs_dir: Path) -> None:
     """Remove what launchers keep in a runs directory in which there is no run, unless somebody needs it."""
-    if not (runs_dir / FOLDER).is_dir() or finding.list_runs(runs_dir):
+    if not files.is_folder(runs_dir / FOLDER) or finding.list_runs(runs_dir):
         return
     folder = host_folder(runs_dir)
     with contextlib.suppress(StorageError):

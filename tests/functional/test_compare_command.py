@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -167,6 +168,35 @@ def test_a_file_that_is_refused_is_so_before_anything_is_written(cli, tmp_path, 
     assert done.stderr.startswith(f"error: {sentence}")
     assert len(done.stderr.splitlines()) == 1
     assert {path.name for path in tmp_path.iterdir()} == {"runs"}
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize(
+    ("form", "begins"), [((), "Natural test accuracy"), (("--format", "md"), "# Comparison of runs")]
+)
+def test_a_pipe_takes_a_comparison(cli, tmp_path, form, begins):
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    done = cli("compare-runs", "pgd", "-o", "pipe", *form)
+    found = os.read(reader, 1 << 16).decode()
+    os.close(reader)
+    assert (done.returncode, done.stderr) == (0, "written: pipe\n")
+    assert found.startswith(begins)
+    assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.usefixtures("runs")
+def test_the_null_device_stays_one(cli):
+    assert cli("compare-runs", "pgd", "-o", "/dev/null").returncode == 0
+    assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.usefixtures("runs")
+def test_a_dash_is_stdout(cli):
+    for form in ("markdown", "csv", "json"):
+        done = cli("compare-runs", "pgd", "-o", "-", "--format", form)
+        assert (done.stdout, done.stderr) == (cli("compare-runs", "pgd", "--format", form).stdout, "")
+    assert cli("compare-runs", "pgd", "-o", "-").stdout == cli("compare-runs", "pgd").stdout
 
 
 @pytest.mark.usefixtures("runs")

@@ -29,6 +29,91 @@ def test_a_name_that_cannot_be_one_is_refused_as_that(cli, name: str) -> None:
     assert not Path("runs").exists()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "pgd-dom-re", "--name", "caf\udce9"),
+        ("run", "caf\udce9"),
+        ("run", "caf\udce9*"),
+        ("run", "pgd-dom-re", "--device", "caf\udce9"),
+        ("run", "pgd-dom-re", "--seeds", "caf\udce9"),
+        ("show", "caf\udce9"),
+        ("runs", "--state", "caf\udce9"),
+        ("compare-runs", "caf\udce9"),
+        ("compare-runs", NAME, "--assert", "caf\udce9"),
+        ("evaluate", NAME, "--checkpoint", "caf\udce9"),
+    ],
+)
+def test_bytes_that_are_not_utf_8_are_shown_in_one_way(cli, words: tuple[str, ...]) -> None:
+    made_runs.make(NAME, "finished", epochs=4)
+    done = cli(*words)
+    assert done.returncode == 2
+    assert "'caf\\xe9" in done.stderr
+    assert "udce9" not in done.stderr
+
+
+LONG = "a" * 300
+TYPED = [
+    ("presets", "check", LONG),
+    ("presets", "show", LONG),
+    ("run", LONG, "--dry-run"),
+    ("run", f"{LONG}.toml", "--dry-run"),
+    ("run", "pgd-dom-re", "--dry-run", "--runs-dir", LONG),
+    ("run", "pgd-dom-re", "--detach", "--runs-dir", LONG),
+    ("run", "pgd-dom-re", "--dry-run", "--set", "data.dataset=imagefolder", "--set", f"data.root={LONG}"),
+    ("compare-runs", NAME, "--output", f"{LONG}.md"),
+    ("compare-runs", NAME, "--output", f"{LONG}/x.md"),
+    ("compare-runs", NAME, "--plot", f"{LONG}.svg"),
+    ("compare-runs", LONG),
+    ("compare-runs", f"{LONG}/*"),
+    ("compare-runs", "~nobody-at-all/x"),
+    ("compare-runs", NAME, "--output", "~nobody-at-all/x.md"),
+    ("show", LONG),
+    ("show", NAME, "--runs-dir", LONG),
+    ("show", NAME, "--runs-dir", "~nobody-at-all"),
+    ("logs", LONG),
+    ("resume", LONG),
+    ("stop", LONG),
+    ("delete", LONG, "--yes"),
+    ("evaluate", LONG),
+    ("evaluate", NAME, "--checkpoint", LONG),
+    ("evaluate", NAME, "--checkpoint", f"{LONG}/last"),
+    ("figures", NAME, "--output", LONG, "--format", "svg"),
+    ("export", NAME, "--csv", LONG),
+    ("export", NAME, "--tensorboard", LONG),
+    ("import", LONG),
+    ("dashboard", "--replay", LONG),
+    ("bench", "--json", LONG, "--runs-dir", LONG, "--only", "none"),
+]
+
+
+@pytest.mark.parametrize("words", TYPED, ids=lambda words: " ".join(word[:20] for word in words))
+def test_what_no_file_can_be_called_is_refused_in_a_sentence(cli, words: tuple[str, ...]) -> None:
+    made_runs.make(NAME, "finished", epochs=4)
+    done = cli(*words)
+    assert done.returncode == 2, done
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+
+
+def test_looking_at_a_folder_that_cannot_be_there_finds_nothing(cli) -> None:
+    for words in (("runs", "--runs-dir", LONG), ("runs", LONG, "--runs-dir", LONG)):
+        assert "Traceback" not in cli(*words).stderr
+    assert cli("presets", "check", f"{LONG}.toml").stderr == f"error: cannot read {LONG}.toml: File name too long\n"
+
+
+def test_settings_that_cannot_be_read_are_not_known(cli) -> None:
+    run = made_runs.make(NAME, "finished", epochs=4)
+    run.settings.write_text("[train")
+    assert "settings that differ from the defaults\n  not known\n" in cli("show", NAME).stdout
+
+
+def test_several_states_that_no_run_is_in(cli) -> None:
+    Path("runs").mkdir()
+    assert cli("follow", "--state", "queued,starting,running").stderr == (
+        "no run in runs is queued, starting or running\n"
+    )
+
+
 def test_a_copied_run_cannot_stop_the_original(cli, until) -> None:
     run = RunDirectory(Path("runs", NAME).absolute())
     cli("run", "pgd-dom-re", "--set", "train.epochs=4", "--detach", scenario="wait")

@@ -29,7 +29,7 @@ def test_a_single_seed_is_named_with_the_command_for_more(tmp_path: Path) -> Non
     write_run(tmp_path, "pgd-baseline", 0)
     write_run(tmp_path, "pgd-baseline", 1)
     assert [note for note in compared(tmp_path).notes if "single" in note] == [
-        "pgd-dom-re has a single seed, so no standard deviation and no test; run more of it with: "
+        "pgd-dom-re: a single seed, so no standard deviation and no test; run more of it with: "
         "domcli run pgd-dom-re --set train.epochs=3 --seeds 1,2"
     ]
 
@@ -81,7 +81,7 @@ def test_runs_that_exist_are_to_be_added_not_run_again(tmp_path: Path) -> None:
     write_run(tmp_path, "pgd-baseline", 1)
     write_run(tmp_path, seed=4, changes=["dom.threshold=3"])
     assert single(tmp_path, "pgd-dom-re-seed0") == [
-        "pgd-dom-re has a single seed, so no standard deviation and no test; runs of it with other seeds exist, add "
+        "pgd-dom-re: a single seed, so no standard deviation and no test; runs of it with other seeds exist, add "
         "them to the comparison: pgd-dom-re-seed2, pgd-dom-re-seed10"
     ]
 
