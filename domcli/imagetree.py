@@ -53,6 +53,16 @@ def look(root: Path) -> Layout:
         raise DataError(f"cannot read {error.filename or root}: {error.strerror or error}") from error
 
 
+def count_images(root: Path) -> tuple[int, int]:
+    """Return how many images there are to train and to test on, by their names. Raises DataError as `look`."""
+    layout = look(root)
+    try:
+        train, test = (sum(map(_images_in, visible(split))) for split in (layout.train, layout.test))
+    except OSError as error:
+        raise DataError(f"cannot read {error.filename or root}: {error.strerror or error}") from error
+    return train, test
+
+
 def is_image(entry: os.DirEntry[str]) -> bool:
     """Tell by its name whether a file is an image to be read. Raises DataError for an image of another kind."""
     name = entry.name.lower()
@@ -102,6 +112,12 @@ def _look(root: Path) -> Layout:
         found = f"only one class folder, {classes[0]}" if classes else "no class folders"
         raise DataError(f"{train} has {found}, but there is nothing to learn with fewer than two; {LAYOUT}")
     return Layout(train, test, tuple(classes))
+
+
+def _images_in(entry: os.DirEntry[str]) -> int:
+    if is_folder(entry):
+        return sum(map(_images_in, visible(entry.path)))
+    return is_image(entry)
 
 
 def _classes(split: Path) -> list[str]:

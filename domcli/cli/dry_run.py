@@ -43,10 +43,14 @@ def show(planned: list[Planned], tickets: list[Ticket], runs_dir: Path, *, as_js
     if known and any(ticket.jobs > 1 for ticket in tickets):
         output.note("runs that share a device take longer than those that were timed alone")
     if len(known) < len(seconds):
-        what = f"{len(seconds) - len(known)} of them cannot be estimated: no run of that setting"
-        if not known:
-            what = f"this cannot be estimated: no run of {'that setting' if len(seconds) == 1 else 'these settings'}"
-        output.note(f"{what} has been timed on this device (an epoch of one is enough), nor measured by domcli bench")
+        whose = "its time is" if len(seconds) == 1 else "their times are"
+        if known:
+            unknown = len(seconds) - len(known)
+            whose = f"the time of {unknown} of them is" if unknown == 1 else f"the times of {unknown} of them are"
+        output.note(
+            f"{whose} not known: no run with these settings has been timed here (an epoch of one is enough), nor has "
+            "domcli bench measured them"
+        )
 
 
 def _as_json(

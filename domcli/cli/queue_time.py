@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from domcli.cli.summary import total_epochs
-from domcli.launch.estimate import cost_key, duration_of_all
+from domcli.launch.estimate import cost_key, duration_of_all, image_folder
 
 if TYPE_CHECKING:
     from domcli.runs import Run
@@ -44,16 +44,21 @@ def queue_time(runs: Sequence[Run], places: Mapping[str, int]) -> QueueTime | No
 
 
 def _durations(runs: Sequence[Run], waiting: Sequence[Run], ticket: Ticket) -> list[float | None]:
-    timed = [(cost_key(run.settings), run) for run in runs if run.state.epochs and _timed_here(run, ticket)]
+    timed = [(_cost(run), run) for run in runs if run.state.epochs and _timed_here(run, ticket)]
     found: list[float | None] = []
     for run in waiting:
-        wanted, total = cost_key(run.settings), total_epochs(run)
+        wanted, total = _cost(run), total_epochs(run)
         paces = [one.state.seconds / one.state.epochs_done for key, one in timed if key == wanted]
         if paces and total is not None:
             found.append(sum(paces) / len(paces) * max(0, total - run.state.epochs_done))
         else:
             found.append(None)
     return found
+
+
+def _cost(run: Run) -> object:
+    """Return what an epoch takes is decided by; images are not counted here, and a folder is as large as itself."""
+    return cost_key(run.settings, image_folder(run.settings))
 
 
 def _at_work_here(run: Run, ticket: Ticket) -> bool:

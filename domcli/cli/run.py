@@ -84,12 +84,12 @@ def run(
     planned = plan(wanted, seeds, overrides or [], manner.runs_dir, name, quick=quick)
     launching.warn_of(one.settings for one in planned)
     tickets = launching.tickets([one.settings for one in planned], devices, jobs_per_gpu, max_retries)
+    launch.preflight([one.settings for one in planned], manner.runs_dir)
     if dry_run:
         from domcli.cli.dry_run import show
 
         show(planned, tickets, manner.runs_dir, as_json=as_json)
         return
-    launch.preflight([one.settings for one in planned], manner.runs_dir)
     if detach:
         _start_detached(planned, tickets, manner)
     else:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domcli import __version__, devices, finding
+from domcli import __version__, devices, finding, imagetree
+from domcli.errors import DataError
 from domcli.runs import Run, read_run
 from domcli.sharing import figures
 from domcli.timing.estimate import Measured, NotMeasured, estimate
@@ -47,6 +48,7 @@ class Estimator:
         self._names = {
             products.get(device.visible or "", "") if device.is_gpu else devices.cpu_name() for device in ticket.devices
         }
+        self._counted: dict[str, tuple[int, int] | None] = {}
         self._timed = list(self._look(runs_dir))
         self._measured = [_measured(name, gpu=any(device.is_gpu for device in ticket.devices)) for name in self._names]
 
@@ -54,11 +56,29 @@ class Estimator:
         """Return about how long a run with these settings will take, as those like it took here, else as measured by
         `domcli bench`; None if there is neither.
         """
-        wanted = cost_key(settings.to_dict())
+        images = None
+        if settings.data.dataset == "imagefolder":
+            images = self._images_of(settings)
+            if images is None:
+                return None
+        wanted = cost_key(settings.to_dict(), images)
         like = [timed for timed in self._timed if timed.key == wanted]
         # Epochs after the warm-up may take longer, and only a whole run has had all of them.
         paces = [timed.pace for timed in like if timed.whole] or [timed.pace for timed in like]
         return sum(paces) / len(paces) * settings.train.epochs if paces else self._benched(settings)
+
+    def _images_of(self, settings: Settings) -> tuple[int, int] | None:
+        """Return how many images of its folder a run trains and tests on; None where they cannot be counted."""
+        root, data = settings.data.root, settings.data
+        if root not in self._counted:
+            try:
+                self._counted[root] = imagetree.count_images(imagetree.data_root(root))
+            except DataError:
+                self._counted[root] = None
+        found = self._counted[root]
+        if found is None:
+            return None
+        return min(found[0], data.train_images or found[0]), min(found[1], data.test_images or found[1])
 
     def _benched(self, settings: Settings) -> float | None:
         """Return what `domcli bench` lets expect, on the slowest of the devices; None if one was not measured."""
@@ -77,7 +97,7 @@ class Estimator:
             run = read_run(directory, brief=True)
             if run.state.epochs and self._on_device(run):
                 pace = run.state.seconds / run.state.epochs_done
-                yield Timed(cost_key(run.settings), pace, run.status == "finished")
+                yield Timed(cost_key(run.settings, _images_in(run)), pace, run.status == "finished")
 
     def _on_device(self, run: Run) -> bool:
         return run.state.started is not None and run.state.started.device_name in self._names
@@ -100,9 +120,26 @@ def duration_of_all(seconds: Sequence[float | None], slots: int) -> float | None
     return max(free)
 
 
-def cost_key(tables: dict[str, Any]) -> Any:
-    """Return what of the settings decides how long an epoch takes, hashable and comparable."""
-    return sorted(
+def _images_in(run: Run) -> tuple[int, int] | None:
+    """Return the images that a run of an image folder had; for other data sets the settings tell."""
+    started = run.state.started
+    if started is None or image_folder(run.settings) is None:
+        return None
+    return started.train_size, started.test_size
+
+
+def image_folder(tables: dict[str, Any]) -> object:
+    """Return the data.root of settings that read an image folder, None of others."""
+    data = tables.get("data")
+    return data.get("root") if isinstance(data, dict) and data.get("dataset") == "imagefolder" else None
+
+
+def cost_key(tables: dict[str, Any], images: object = None) -> Any:
+    """Return what of the settings decides how long an epoch takes, comparable.
+
+    `images` stands for how many there are, where the settings do not tell: of an image folder.
+    """
+    return images, sorted(
         (section, key, repr(value))
         for section, table in tables.items()
         if isinstance(table, dict)

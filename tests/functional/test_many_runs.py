@@ -235,8 +235,10 @@ def test_a_dry_run_starts_nothing_and_estimates_from_what_was_timed(cli, tmp_pat
     assert [run["seconds"] for run in found["runs"]] == [None] * 4
     assert found["seconds"] is None
     assert list(tmp_path.iterdir()) == []
-    assert "cannot be estimated" not in done.stderr
-    assert cli(*arguments).stderr.startswith("this cannot be estimated: no run of these settings has been timed on")
+    assert "not known: no run" not in done.stderr
+    assert cli(*arguments).stderr.startswith(
+        "their times are not known: no run with these settings has been timed here"
+    )
 
 
 def test_an_unknown_run_does_not_hide_the_time_of_those_that_are_known(cli, tmp_path, monkeypatch):
@@ -249,7 +251,9 @@ def test_an_unknown_run_does_not_hide_the_time_of_those_that_are_known(cli, tmp_
     assert (found["seconds"], found["known_seconds"]) == (None, 20.0)
     done = cli(*arguments)
     assert done.stdout.splitlines()[-1].endswith("about 0:00:20 for 2 of them, the others are not known")
-    assert done.stderr.startswith("2 of them cannot be estimated: no run of that setting has been timed on this device")
+    assert done.stderr.startswith(
+        "the times of 2 of them are not known: no run with these settings has been timed here"
+    )
     assert "4 epochs " in done.stdout
     assert "1 epoch " in cli("run", "pgd-dom-re", "--set", "train.epochs=1", "--dry-run").stdout
 

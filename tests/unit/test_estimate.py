@@ -57,6 +57,31 @@ def test_another_cost_is_another_setting(tmp_path, changed):
     assert estimate(tmp_path, "pgd-dom-augmix") is None
 
 
+def tree(root, train: int, test: int):
+    """Make an image folder with so many images in each class folder."""
+    for split, count in (("train", train), ("test", test)):
+        for name in ("a", "b/deeper"):
+            (root / split / name).mkdir(parents=True)
+            for number in range(count):
+                (root / split / name / f"{number}.PNG").touch()
+        (root / split / "a" / "notes.txt").touch()
+    return root
+
+
+def test_image_folders_are_of_one_setting_if_they_have_as_many_images(tmp_path):
+    size = samples.started().train_size // 2, samples.started().test_size // 2
+    own = tree(tmp_path / "own", *size)
+    runs = tmp_path / "runs"
+    timed(runs, "pgd-dom-re", "data.dataset=imagefolder", f"data.root={own}")
+
+    def of(root):
+        return estimate(runs, "pgd-dom-re", "data.dataset=imagefolder", f"data.root={root}")
+
+    assert (of(own), of(tree(tmp_path / "as-large", *size))) == (2000, 2000)
+    assert of(tree(tmp_path / "larger", size[0] + 1, size[1])) is None
+    assert of(tmp_path / "absent") is None
+
+
 def test_what_was_timed_on_another_device_does_not_count(tmp_path):
     timed(tmp_path, "pgd-dom-re", device="Test GPU", seconds=2.0)
     assert estimate(tmp_path, "pgd-dom-re") is None
