@@ -167,13 +167,13 @@ def _form(form: Given | None, file: Path | None, as_json: bool) -> Form:
 
 def _check_places(file: Path | None, plot: Path | None) -> None:
     """Refuse files that cannot be written, before anything is."""
-    from domcli import files
+    from domcli import files, results
     from domcli.errors import StorageError
 
     if file is not None:
         target = Path(os.path.realpath(files.at_home(file)))
         try:
-            files.require_writable(target)
+            results.require_writable(target)
         except OSError as error:
             raise StorageError(f"cannot write {file}: {error.strerror}; choose another --output") from error
         if not files.is_folder(target.parent):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,10 @@ def extend(directory: RunDirectory, epochs: int) -> Settings:
             raise ProcessError(f"{directory.name} is queued already; take it out with domcli stop first")
         settings = extended(read_run(directory), epochs)
         try:
+            before = directory.settings.stat()
             files.replace_text(directory.settings, tomli_w.dumps(settings.to_dict()))
+            # By that time runs are listed, oldest first: this one is no younger than before.
+            os.utime(directory.settings, ns=(before.st_atime_ns, before.st_mtime_ns))
             files.unlink(directory.brief)  # it tells of the settings of before
         except OSError as error:
             raise StorageError(f"cannot write {directory.settings}: {error.strerror}") from error

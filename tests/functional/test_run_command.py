@@ -143,6 +143,7 @@ def test_what_cannot_work_is_one_sentence_and_leaves_nothing(cli, tmp_path, argu
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert part in done.stderr
+    assert cli("run", *arguments, "--dry-run") == done
     assert done.stdout == ""
     assert [path.name for path in tmp_path.iterdir()] == ["a-file"]
 
@@ -331,6 +332,13 @@ def test_a_run_whose_launch_was_lost_after_it_was_to_go_on_is_resumed(cli, run):
     extend(run, 5)  # and then whoever was to queue it is killed
     assert cli("resume", NAME, scenario="finish").returncode == 0
     assert read_run(run).state.epochs_done == 5
+
+
+def test_a_run_that_goes_on_is_as_old_as_before(cli, run):
+    cli("run", *SHORT, scenario="finish")
+    os.utime(run.settings, (1000, 1000))
+    extend(run, 5)
+    assert run.settings.stat().st_mtime == 1000
 
 
 def test_a_run_that_cannot_be_trained_on_says_why_and_none_is_changed(cli, run, tmp_path):
