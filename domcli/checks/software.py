@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import domcli
 from domcli.checks.check import Check, guarded
@@ -54,7 +56,12 @@ def installation(distribution: metadata.Distribution | None) -> Check:
     how = f"installed in {source}"
     url = json.loads(distribution.read_text("direct_url.json") or "{}")
     if url.get("dir_info", {}).get("editable"):
-        how = f"installed as editable from {source}"
+        place = Path(url2pathname(urlsplit(str(url.get("url"))).path)).resolve()
+        how = f"installed as editable from {place}"
+    else:
+        place = Path(str(distribution.locate_file(""))).resolve()
+    if place != source:  # PYTHONPATH, or the current folder, comes first
+        how = f"imported from {source}, not from {place}, where it is installed"
     return Check("domcli", "ok", f"{domcli.__version__}, {how}", None, {"version": domcli.__version__})
 
 

@@ -42,7 +42,7 @@ def export(
     if tensorboard is not None:
         files = export_tensorboard(states, tensorboard)
         see = shlex.join(["tensorboard", "--logdir", str(tensorboard)])
-        output.note(f"wrote {len(files)} event file{'s' * (len(files) > 1)}; see: {see}")
+        output.note(f"written: {len(files)} event file{'s' * (len(files) > 1)}; see: {see}")
     if csv is not None:
         from domcli.exchange.table import csv_text
 
@@ -70,4 +70,4 @@ def _write_csv(target: str, text: str) -> None:
         output.text(text)
         return
     write_file(Path(target), lambda file: file.write(text.encode()))
-    output.note(f"wrote {target}")
+    output.note(f"written: {target}")

@@ -63,7 +63,7 @@ def _lines(run: Run) -> list[str]:
     lines += [f"  reason: {why}"] if why else []
     lines += [f"  problem: {problem}"] if problem and problem != why else []
     lines += ["", "settings that differ from the defaults"]
-    lines += [f"  {line}" for line in _changed(run)] or ["  none"]
+    lines += [f"  {line}" for line in _changed(run)] or ["  none" if run.settings else "  not known"]
     lines += ["", "environment"]
     lines += [f"  {line}" for line in _environment(run)] or ["  not known"]
     attacked = evaluations.read_all(run.directory)

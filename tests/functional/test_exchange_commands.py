@@ -97,7 +97,7 @@ def test_csv_goes_to_stdout_or_to_a_file(cli, log):
     assert rows[0]["memorization.high_confidence"] != ""
     assert (rows[5]["test.pgd_accuracy"], rows[5]["memorization.high_confidence"]) == ("0.276", "")
     written = cli("export", NAME, "PGD_DOM_RE", "--csv", "epochs.csv")
-    assert (written.stdout, written.stderr) == ("", "wrote epochs.csv\n")
+    assert (written.stdout, written.stderr) == ("", "written: epochs.csv\n")
     assert Path("epochs.csv").read_text() == done.stdout
 
 
@@ -116,7 +116,7 @@ def test_tensorboard_has_a_folder_for_each_run(cli, log):
     cli("import", str(log))
     done = cli("export", NAME, "PGD_DOM_RE", "--tensorboard", "boards")
     assert done.returncode == 0
-    assert "wrote 2 event files; see: tensorboard --logdir boards" in done.stderr
+    assert "written: 2 event files; see: tensorboard --logdir boards" in done.stderr
     for name in (NAME, "PGD_DOM_RE"):
         (file,) = Path("boards", name).iterdir()
         assert "tfevents" in file.name

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import socket
+<<<<<<< HEAD
+=======
+import tempfile
+from importlib import metadata
+>>>>>>> ebb39b4 (Settings that cannot be read are not known, exports say written as comparisons do, doctor says where domcli is imported from)
 from pathlib import Path
 
 import pytest
 from checked import by_name
 
+import domcli
 from domcli import rundir
 from domcli.checks import datasets, queue, software, storage, terminal
 from domcli.checks.check import Check, guarded, plural
@@ -327,6 +334,26 @@ def test_what_domcli_needs_is_read_from_its_installation():
 def test_domcli_that_is_not_installed():
     found = software.installation(None)
     assert (found.status, "pip install -e " in found.remedy) == ("warning", True)
+
+
+def test_where_domcli_is_imported_from(tmp_path):
+    source = Path(domcli.__file__).resolve().parents[1]
+
+    class Editable(metadata.PathDistribution):
+        def read_text(self, filename: str) -> str | None:
+            assert filename == "direct_url.json"
+            return json.dumps({"url": Path(self.locate_file("")).as_uri(), "dir_info": {"editable": True}})
+
+    def said(kind, place):
+        found = software.installation(kind(place / "domcli.dist-info"))
+        assert found.status == "ok"
+        return found.text.partition(", ")[2]
+
+    other = tmp_path / "a b"
+    for kind in (Editable, metadata.PathDistribution):
+        assert said(kind, other) == f"imported from {source}, not from {other}, where it is installed"
+    assert said(Editable, source) == f"installed as editable from {source}"
+    assert said(metadata.PathDistribution, source) == f"installed in {source}"
 
 
 def test_an_unexpected_error_is_a_problem_of_that_name():
