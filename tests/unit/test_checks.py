@@ -7,11 +7,7 @@ import fcntl
 import json
 import os
 import socket
-<<<<<<< HEAD
-=======
-import tempfile
 from importlib import metadata
->>>>>>> ebb39b4 (Settings that cannot be read are not known, exports say written as comparisons do, doctor says where domcli is imported from)
 from pathlib import Path
 
 import pytest
