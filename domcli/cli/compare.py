@@ -120,7 +120,8 @@ def compare_runs(
     elif file is None and sys.stdout.isatty():
         comparison_text.show(comparison)
     else:
-        _write(comparison_text.plain(comparison), chosen, file)
+        text = comparison_text.for_stdout(comparison) if file is None else comparison_text.plain(comparison)
+        _write(text, chosen, file)
     if nothing:
         _refuse_nothing(comparison)
     _judge(expected, comparison)

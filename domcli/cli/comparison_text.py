@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from rich.cells import cell_len
 
-from domcli.cli import output
+from domcli.cli import output, streams
 from domcli.compare.sheets import sheets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import RenderableType
 
@@ -24,9 +25,9 @@ LEAST_WORD = 12
 """Columns that a folded word is left at the least."""
 
 
-def plain(comparison: Comparison) -> str:
-    """Return everything as it goes to a file or a pipe: no line is broken."""
-    parts = ["\n".join([sheet.title, *lines(sheet), ""]) for sheet in sheets(comparison)]
+def plain(comparison: Comparison, spell: Callable[[str], str] = str) -> str:
+    """Return everything as it goes to a file or a pipe, signs as `spell` writes them: no line is broken."""
+    parts = ["\n".join([sheet.title, *lines(_spelled(sheet, spell)), ""]) for sheet in sheets(comparison)]
     return "\n".join([*parts, *comparison.notes, comparison.origin]) + "\n"
 
 
@@ -38,12 +39,17 @@ def show(comparison: Comparison) -> None:
 
     width = output.console(sys.stdout).width
     parts: list[RenderableType] = []
-    for sheet in sheets(comparison):
+    for sheet in (_spelled(sheet, _on_stdout) for sheet in sheets(comparison)):
         parts += [Text(sheet.title, style="bold"), _fitted(sheet, width), Text()]
     parts += [Text(line, style="dim") for line in (*comparison.notes, comparison.origin)]
     chart = terminal_chart(comparison, min(WIDEST_CHART, width))
     for part in (*parts, *([] if chart is None else [chart])):
         output.table(part)
+
+
+def for_stdout(comparison: Comparison) -> str:
+    """Return everything as it goes to stdout where that is no terminal."""
+    return plain(comparison, _on_stdout)
 
 
 def lines(sheet: Sheet) -> list[str]:
@@ -52,6 +58,15 @@ def lines(sheet: Sheet) -> list[str]:
     rule = "\u2500" * (sum(widths) + len(GAP) * (len(widths) - 1))
     rows = [GAP.join(_cells(row, widths, sheet.text)).rstrip() for row in (sheet.columns, *sheet.rows)]
     return [rows[0], rule, *rows[1:]]
+
+
+def _spelled(sheet: Sheet, spell: Callable[[str], str]) -> Sheet:
+    rows = tuple(tuple(map(spell, row)) for row in sheet.rows)
+    return replace(sheet, columns=tuple(map(spell, sheet.columns)), rows=rows)
+
+
+def _on_stdout(text: str) -> str:
+    return streams.spelled(text, sys.stdout)
 
 
 def _cells(row: Sequence[str], widths: Sequence[int], words: int) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import io
@@ -14,10 +15,17 @@ LOST = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF, errno.E
 """What the system says of a stream that takes no more."""
 
 
+SIGNS = {"\u2500": "-", "±": "+-"}
+"""What stands for signs of our own where an encoding does not have them."""
+SPELLED = "domcli-spelled"
+"""How streams treat letters that their encoding does not have."""
+
+
 def prepare() -> None:
     """Have all three streams usable, before a file is opened: it would get the number of one that is closed.
 
-    What is closed reads as empty and writes to nowhere. A letter that an encoding does not have becomes an escape.
+    What is closed reads as empty and writes to nowhere. A letter that an encoding does not have becomes an escape, and
+    a sign of our own its like in ASCII.
     """
     for handle, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -27,9 +35,27 @@ def prepare() -> None:
         if getattr(sys, name) is None:
             mode = "r" if name == "stdin" else "w"
             setattr(sys, name, open(handle, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    codecs.register_error(SPELLED, _spell)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors=SPELLED)
+
+
+def spelled(text: str, stream: TextIO) -> str:
+    """Return a text with the signs of our own as they come out on a stream, for what is laid out in columns."""
+    for sign, plain in SIGNS.items():
+        if not sign.encode(stream.encoding or "utf-8", "ignore"):
+            text = text.replace(sign, plain)
+    return text
+
+
+def _spell(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text, place = error.object, error.start
+    if text[place] in SIGNS:
+        return SIGNS[text[place]], place + 1
+    return codecs.backslashreplace_errors(UnicodeEncodeError(error.encoding, text, place, place + 1, error.reason))
 
 
 @contextlib.contextmanager

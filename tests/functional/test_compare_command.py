@@ -186,6 +186,22 @@ def test_a_pipe_takes_a_comparison(cli, tmp_path, form, begins):
 
 
 @pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize(("encoding", "sign"), [("ascii", "+-"), ("latin-1", "±")])
+def test_a_table_keeps_its_columns_where_signs_lack(cli, encoding, sign):
+    done = subprocess.run(
+        cli.command("compare-runs", "pgd"),
+        capture_output=True,
+        check=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )
+    text = done.stdout.decode(encoding)
+    columns, rule, row = text.splitlines()[1:4]
+    assert rule == "-" * len(columns) == "-" * len(row)
+    assert f"80.00 {sign} 0.00" in row
+    assert "\\" not in text
+
+
+@pytest.mark.usefixtures("runs")
 def test_the_null_device_stays_one(cli):
     assert cli("compare-runs", "pgd", "-o", "/dev/null").returncode == 0
     assert Path("/dev/null").is_char_device()
