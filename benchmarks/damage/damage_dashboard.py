@@ -35,7 +35,7 @@ def see(source: RunSource, wanted: Wanted, view: View) -> list[str]:
     for one in snapshot.runs:
         assert facts.state(one, 40)
         facts.overview(one, one.run, snapshot.detail, 40)
-        facts.settings(one.run, snapshot.detail, [(one, "red")] * 2)
+        facts.settings(one.run, snapshot.detail, [(one, "red")] * 2, 40)
         assert words.sentence(one)
         tail(one.run.directory.log)
     _charts(snapshot, marks, view)

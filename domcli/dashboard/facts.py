@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
+from rich.cells import cell_len
 from textual.content import Content
 
 from domcli import amounts
@@ -60,8 +61,11 @@ def overview(one: Listed, run: Run, detail: Detail | None, width: int, paper: fl
     return Content("\n").join(lines)
 
 
-def settings(run: Run, detail: Detail | None, marked: Sequence[tuple[Listed, str]]) -> Content:
-    """Return what differs between marked runs (each with its colour), what differs from the preset, all settings."""
+def settings(run: Run, detail: Detail | None, marked: Sequence[tuple[Listed, str]], width: int) -> Content:
+    """Return what differs between marked runs (each with its colour), what differs from the preset, all settings.
+
+    What the preset has goes on a line of its own where the columns are too few.
+    """
     lines = list(differences(marked)) if len(marked) > 1 else []
     changed = detail.changed if detail is not None else None
     if changed is not None:
@@ -73,7 +77,9 @@ def settings(run: Run, detail: Detail | None, marked: Sequence[tuple[Listed, str
             lines += [Content.styled("set by --quick:", "$quiet")] if quick and found else []
             for one in found:
                 here, preset = one.values
-                lines += _pair(one.key, Content.assemble((here, "bold"), (f"  {_instead_of(preset)}", "$quiet")))
+                whole = f"{one.key:<{LABEL}} {here}  {_instead_of(preset)}"
+                gap = "  " if cell_len(whole) <= width else "\n  "
+                lines += _pair(one.key, Content.assemble((here, "bold"), (f"{gap}{_instead_of(preset)}", "$quiet")))
         lines.append(Content(""))
     for section, table in run.settings.items():
         if isinstance(table, dict):

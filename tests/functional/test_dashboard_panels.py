@@ -15,11 +15,14 @@ from textual import events
 from textual.theme import Theme
 
 import domcli
-from domcli.dashboard import themes
+from domcli.compare.groups import shown_value
+from domcli.dashboard import facts, themes
+from domcli.dashboard.model import Changed, Detail
 from domcli.dashboard.screens.help import Help
 from domcli.dashboard.widgets.footer import KeyLine
-from domcli.dashboard.widgets.numbers import Numbers, large
+from domcli.dashboard.widgets.numbers import Numbers, column_starts, large
 from domcli.dashboard.widgets.text_view import TextView
+from domcli.runs import read_run
 
 pytestmark = pytest.mark.usefixtures("cli")
 LIST_ALONE = """
@@ -99,6 +102,24 @@ def test_the_gap_to_the_best_epoch_keeps_its_decimal(width: int) -> None:
         assert "+21.50" in driver.detail()  # the table has the same sign
 
     drive(act, size=(width, 40))
+
+
+@pytest.mark.parametrize("width", range(35, 60))
+def test_no_caption_runs_into_the_next(width: int) -> None:
+    numbers = (("99.9", "best @ 27"), ("99.9", "natural last"), ("0.0", "best − last"))
+    starts = column_starts(numbers, width)
+    assert (starts[0], starts[-1]) == (0, width)
+    for (_, caption), start, end in zip(numbers[:-1], starts[:-2], starts[1:-1], strict=True):
+        assert len(caption) < end - start
+    assert len(numbers[-1][1]) <= width - starts[-2]
+
+
+@pytest.mark.parametrize(("width", "gap"), [(36, "\n  "), (60, "  ")])
+def test_what_the_preset_has_is_whole(width: int, gap: str) -> None:
+    run = read_run(made_runs.make("one", "finished"))
+    changed = (Changed("data.train_images", ("1000", shown_value(None)), quick=False),)
+    text = facts.settings(run, Detail(run.directory.name, {}, changed=changed), (), width).plain
+    assert f"data.train_images 1000{gap}not set there\n" in text
 
 
 def test_the_text_of_a_run_scrolls_and_begins_anew_with_the_next() -> None:

@@ -135,7 +135,7 @@ class DetailPanel(Vertical):
         if one is None or run is None:
             return Content("")
         if self.tab == "settings":
-            return facts.settings(run, self._detail, self._marked)
+            return facts.settings(run, self._detail, self._marked, width)
         if self.tab == "log":
             log = self._detail.log if self._detail else ()
             return Content("\n".join(log)) if log else Content.styled("The trainer has written nothing.", "$quiet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -35,8 +36,9 @@ class Numbers(Widget):
         """Return one of the three lines of digits, or the captions under them."""
         width, plain = self.size.width, self.rich_style
         segments: list[Segment] = []
+        starts = column_starts(self.numbers, width)
         for place, (value, caption) in enumerate(self.numbers):
-            start, end = (width * n // len(self.numbers) for n in (place, place + 1))
+            start, end = starts[place : place + 2]
             style = plain + self._component("caption" if y == 3 else "first" if place == 0 else "")
             text = caption if y == 3 else large(value, style)[y] if y < 3 else ""
             segments += [Segment(text, style), Segment(" " * (end - start - cell_len(text)), plain)]
@@ -52,3 +54,15 @@ def large(text: str, style: Style) -> list[str]:
     rows = "".join(part.text for part in parts if isinstance(part, Segment)).split("\n")[:3]
     minus = "━" if style.bold else "─"
     return [front + row for front, row in zip((" ", minus, " "), rows, strict=True)] if text[:1] == "-" else rows
+
+
+def column_starts(numbers: Sequence[Number], width: int) -> list[int]:
+    """Return where each column starts, and the end: as wide as each other, unless a caption would fill its own."""
+    count = len(numbers) or 1  # of none there is nothing to place
+    starts = [width * n // count for n in range(count + 1)]
+    needed = [max(cell_len(caption), cell_len(large(value, Style())[1])) for value, caption in numbers]
+    spare = width - sum(needed)
+    if spare < count - 1 or all(b - a > need for a, b, need in zip(starts, starts[1:], needed, strict=False)):
+        return starts
+    gaps = [spare * n // count for n in range(count + 1)]
+    return [sum(needed[:n]) + gaps[n] for n in range(count + 1)]
