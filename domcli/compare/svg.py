@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from domcli.charts.limits import usable
 from domcli.compare.curves import Curve
 
 WIDTH, HEIGHT = 460, 270
@@ -19,7 +18,7 @@ class Axis:
     """A linear scale from values to pixels, with its ticks, which are no closer than `least`."""
 
     def __init__(self, low: float, high: float, start: float, end: float, least: float = 0.0) -> None:
-        low, high = (low - 0.5, high + 0.5) if low == high and abs(low) < 1e15 else usable((low, high))
+        low, high = _limits(low, high)
         step = _round_step(max(least, (high - low) / TICKS))
         self.low, self.high = math.floor(low / step) * step, math.ceil(high / step) * step
         self.ticks = [self.low + step * number for number in range(round((self.high - self.low) / step) + 1)]
@@ -99,3 +98,14 @@ def _line(curve: Curve, style: int, across: Axis, up: Axis) -> str:
 def _points(epochs: Sequence[int], values: Sequence[float], across: Axis, up: Axis) -> str:
     at_x, at_y = across.at, up.at
     return " ".join([f"{at_x(x):.1f},{at_y(y):.1f}" for x, y in zip(epochs, values, strict=True)])
+
+
+def _limits(low: float, high: float) -> tuple[float, float]:
+    """Return limits that can be drawn; those of ordinary numbers are found without NumPy, which takes its time."""
+    if low == high and abs(low) < 1e15:
+        return low - 0.5, high + 0.5
+    if 1e-9 * max(abs(low), abs(high)) < high - low < 1e300:
+        return low, high
+    from domcli.charts.limits import usable
+
+    return usable((low, high))
