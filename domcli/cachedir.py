@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from domcli import files
+from domcli import owners
 
 
 def cache_directory() -> Path:
@@ -27,5 +27,5 @@ def code_directory(name: str) -> Path | None:
             one.mkdir(exist_ok=True, mode=0o700)
     except OSError:
         return None
-    private = files.is_private(base) and files.is_private(folder)
+    private = owners.is_private(base) and owners.is_private(folder)
     return folder if private and os.access(folder, os.W_OK | os.X_OK) else None

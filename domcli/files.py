@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import os
-import pwd
 import re
 import secrets
 import stat
@@ -19,14 +17,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from domcli import removal
+from domcli import owners, removal
+from domcli.owners import ASIDE
 
 SMALL = 16 << 20
 """Bytes that settings, presets and the JSON of a run may have: a thousand times what they do have."""
 LARGE = 1 << 30
 """Bytes that a stream of events, a log or an archive may have to be read at once."""
-ASIDE = ".new-"
-"""How the names of files and folders begin that are written aside, to be renamed."""
 HUGE = 1 << 36
 """Bytes that a checkpoint may have."""
 OLD_SECONDS = 3600.0
@@ -149,41 +146,6 @@ def text_as_path(text: str) -> Path:
     return Path(text)
 
 
-def user_name(uid: int) -> str:
-    """Return what a user is called."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"user {uid}"
-
-
-def is_own(found: os.stat_result, folder: Path) -> bool:
-    """Tell whether what was found in a folder belongs to the user of this process.
-
-    Some file systems show one owner for everybody's files, or another one than the user: what counts is whom a file
-    belongs to that this process makes there.
-    """
-    return found.st_uid == os.geteuid() or found.st_uid == _seen_as(found.st_dev, folder)[0]
-
-
-def is_guarded(found: os.stat_result, folder: Path) -> bool:
-    """Tell whether nobody but its owner may write to what was found in a folder.
-
-    Some file systems show one mode for all files: there it says nothing.
-    """
-    open_to = found.st_mode & 0o022
-    return not open_to or _seen_as(found.st_dev, folder)[1] & 0o022 == open_to
-
-
-def is_private(path: Path) -> bool:
-    """Tell whether what is there belongs to the user of this process, and nobody else may write to it."""
-    try:
-        found = path.lstat()
-    except OSError:
-        return False
-    return not stat.S_ISLNK(found.st_mode) and is_own(found, path.parent) and is_guarded(found, path.parent)
-
-
 @contextlib.contextmanager
 def pinned(path: Path, *, base: Path | None = None) -> Iterator[int]:
     """Hold on to a folder of one's own and yield its descriptor: what this process writes below gets there or nowhere.
@@ -196,8 +158,8 @@ def pinned(path: Path, *, base: Path | None = None) -> Iterator[int]:
         handle = os.dup(found)  # kept open, so that no other folder gets its number
     pin = (path, os.fstat(handle))
     try:
-        if not is_own(pin[1], path):
-            raise OSError(errno.EPERM, f"Belongs to {user_name(pin[1].st_uid)}", str(path))
+        if not owners.is_own(pin[1], path):
+            raise OSError(errno.EPERM, f"Belongs to {owners.user_name(pin[1].st_uid)}", str(path))
         _PINNED.append(pin)
         try:
             yield handle
@@ -243,10 +205,10 @@ def open_own(path: Path, flags: int, *, base: Path | None = None) -> int:
         try:
             found = os.fstat(handle)
             _require_regular(found, path)
-            if not is_own(found, path.parent):
-                raise OSError(errno.EPERM, f"Belongs to {user_name(found.st_uid)}", str(path))
+            if not owners.is_own(found, path.parent):
+                raise OSError(errno.EPERM, f"Belongs to {owners.user_name(found.st_uid)}", str(path))
             around = os.fstat(folder)
-            if found.st_nlink != 1 and (around.st_mode & 0o022 or not is_own(around, path.parent)):
+            if found.st_nlink != 1 and (around.st_mode & 0o022 or not owners.is_own(around, path.parent)):
                 raise OSError(errno.EPERM, "Has a second name, in a folder to which others may write", str(path))
         except OSError:
             os.close(handle)
@@ -361,7 +323,7 @@ def clear_leftovers(folder: Path, seconds: float = OLD_SECONDS) -> None:
             if _LEFT.match(entry.name):
                 with contextlib.suppress(OSError):
                     found = entry.stat(follow_symlinks=False)
-                    if (not seconds or abs(time.time() - found.st_mtime) > seconds) and is_own(found, folder):
+                    if (not seconds or abs(time.time() - found.st_mtime) > seconds) and owners.is_own(found, folder):
                         removal.remove(Path(f"/proc/self/fd/{handle}", entry.name))
 
 
@@ -379,31 +341,6 @@ def _require_regular(found: os.stat_result, path: Path) -> None:
 def _keep_mode(path: Path, folder: int, handle: int, most: int) -> None:
     with contextlib.suppress(OSError):
         found = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
-        if stat.S_ISREG(found.st_mode) and is_own(found, path.parent):
+        if stat.S_ISREG(found.st_mode) and owners.is_own(found, path.parent):
             # Where others may not write to it, they do not get to by the mode that an earlier file had.
             os.fchmod(handle, stat.S_IMODE(found.st_mode) & (most | 0o111 if most == 0o644 else 0o777))
-
-
-@functools.cache
-def _seen_as(_device: int, folder: Path) -> tuple[int | None, int]:
-    """Return whom a file belongs to that this process makes in a folder for itself alone, and the mode that it shows.
-
-    No user and no mode where it can make none.
-    """
-    with contextlib.suppress(OSError):  # most local file systems have files without a name, that nobody notices
-        handle = os.open(folder, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
-        try:
-            return os.fstat(handle).st_uid, os.fstat(handle).st_mode
-        finally:
-            os.close(handle)
-    path = folder / f"{ASIDE}{secrets.token_hex(8)}"
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError:
-        return None, 0
-    try:
-        return os.fstat(handle).st_uid, os.fstat(handle).st_mode
-    finally:
-        os.close(handle)
-        with contextlib.suppress(OSError):
-            path.unlink()

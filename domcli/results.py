@@ -13,7 +13,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO
 
-from domcli import files
+from domcli import files, owners
 
 READER_SECONDS = 5.0
 """How long a pipe may wait for the program that reads it."""
@@ -70,10 +70,10 @@ def require_own_links(path: Path) -> None:
             if (
                 folder.st_mode & 0o022
                 and link.st_uid not in (0, folder.st_uid)
-                and not files.is_own(link, place.parent)
+                and not owners.is_own(link, place.parent)
             ):
                 raise OSError(
-                    errno.ELOOP, f"Goes through a link of {files.user_name(link.st_uid)}'s, {place}", str(path)
+                    errno.ELOOP, f"Goes through a link of {owners.user_name(link.st_uid)}'s, {place}", str(path)
                 )
 
 

@@ -21,7 +21,7 @@ import msgspec
 import tomli
 import tomli_w
 
-from domcli import files, removal
+from domcli import files, owners, removal
 from domcli.bounds import LAST_SECOND
 from domcli.errors import RunDirectoryError, StorageError
 from domcli.files import replace_text
@@ -131,20 +131,20 @@ class RunDirectory:
         Raises OSError if there is no such directory.
         """
         found = self.path.lstat()
-        return self.path.stat().st_uid if files.is_own(found, self.path.parent) else found.st_uid
+        return self.path.stat().st_uid if owners.is_own(found, self.path.parent) else found.st_uid
 
     def is_own(self) -> bool:
         """Tell whether the run belongs to the user of this process."""
         try:
-            link = files.is_own(self.path.lstat(), self.path.parent)
-            return link and files.is_own(self.path.stat(), self.path)
+            link = owners.is_own(self.path.lstat(), self.path.parent)
+            return link and owners.is_own(self.path.stat(), self.path)
         except OSError:
             return False
 
     def require_own(self, action: str) -> None:
         """Raise RunDirectoryError if the run belongs to another user; `action` is what only they can do with it."""
         if self.path.exists() and not self.is_own():
-            owner = files.user_name(self.owner())
+            owner = owners.user_name(self.owner())
             raise RunDirectoryError(
                 f"{self.name} belongs to {owner}: only {owner} can {action} it; a copy of it is yours (cp -r)"
             )
@@ -172,10 +172,10 @@ class RunDirectory:
                 found = path.lstat()
                 if found.st_uid != owner or stat.S_ISLNK(found.st_mode):
                     whose = (
-                        "is a link" if stat.S_ISLNK(found.st_mode) else f"belongs to {files.user_name(found.st_uid)}"
+                        "is a link" if stat.S_ISLNK(found.st_mode) else f"belongs to {owners.user_name(found.st_uid)}"
                     )
                     raise RunDirectoryError(
-                        f"{path} {whose}, and the run to {files.user_name(owner)}: "
+                        f"{path} {whose}, and the run to {owners.user_name(owner)}: "
                         "nothing is trained by what somebody else may have written"
                     )
 
@@ -237,7 +237,7 @@ class RunDirectory:
         owner = self.owner()
         with files.open_bytes(path, through_links=False) as file:
             found = os.fstat(file.fileno())
-            if found.st_uid != owner or not files.is_guarded(found, self.path):
+            if found.st_uid != owner or not owners.is_guarded(found, self.path):
                 raise PermissionError(f"{path} may not have been written by the owner of the run")
             return files.read_rest(file, path), owner
 
@@ -274,7 +274,7 @@ def create(
     require_unused(runs_dir, name)
     target = runs_dir / name
     created = [folder for folder in (runs_dir, *runs_dir.parents) if not os.path.lexists(folder)]
-    staging = runs_dir / f"{files.ASIDE}{secrets.token_hex(8)}"
+    staging = runs_dir / f"{owners.ASIDE}{secrets.token_hex(8)}"
     try:
         runs_dir.mkdir(parents=True, exist_ok=True)
         files.clear_leftovers(runs_dir)
@@ -333,7 +333,7 @@ def discard(run: RunDirectory) -> None:
     try:
         found = run.path.lstat()
         _require_removable(run.path, run.path)
-        aside = run.path.with_name(f"{files.ASIDE}removed-{secrets.token_hex(16)}")
+        aside = run.path.with_name(f"{owners.ASIDE}removed-{secrets.token_hex(16)}")
         run.path.rename(aside)
     except OSError as error:
         raise StorageError(f"cannot remove {run.path}: {_reason(error)}") from error
@@ -364,7 +364,7 @@ def _require_removable(folder: Path, shown: Path) -> None:
     place = shown / stays.path.relative_to(folder)
     if stays.owner == os.geteuid():
         raise StorageError(f"cannot remove {shown}: {place} is shut; open it with chmod u+rwx")
-    owner = files.user_name(stays.owner)
+    owner = owners.user_name(stays.owner)
     raise StorageError(f"cannot remove {shown}: {place} belongs to {owner}, who alone may remove what is in it")
 
 

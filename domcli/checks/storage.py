@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from domcli import files
+from domcli import owners
 from domcli.checks.check import Check, gb, guarded
 
 PREFIX = ".doctor-"
@@ -71,7 +71,7 @@ def _scratch(folder: Path) -> Iterator[int]:
         scratch = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=around)
         try:
             with os.scandir(scratch) as entries:
-                if any(entries) or not files.is_own(os.fstat(scratch), folder):
+                if any(entries) or not owners.is_own(os.fstat(scratch), folder):
                     raise OSError(errno.EPERM, f"somebody has put another folder in place of {name}")
             try:
                 yield scratch

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from domcli import files
+from domcli import files, owners
 from domcli.errors import StorageError
 
 PATIENCE_SECONDS = 5.0
@@ -91,7 +91,7 @@ def is_held_by_own(path: Path) -> bool:
         return False
     try:
         found = os.fstat(handle)
-        if not files.is_own(found, path.parent) or not _is_locked(handle):
+        if not owners.is_own(found, path.parent) or not _is_locked(handle):
             return False
         written = os.read(handle, 32).strip()
     finally:
@@ -122,7 +122,7 @@ def holder(path: Path) -> str:
     for fields in (line.split() for line in lines):
         if len(fields) > 5 and fields[1] == "FLOCK" and fields[5] == place:
             with contextlib.suppress(OSError):  # it has ended, and a child of its holds the lock
-                return f"process {fields[4]} of {files.user_name(Path('/proc', fields[4]).stat().st_uid)}"
+                return f"process {fields[4]} of {owners.user_name(Path('/proc', fields[4]).stat().st_uid)}"
     return "somebody"
 
 

@@ -15,7 +15,7 @@ from typing import IO
 
 import pytest
 
-from domcli import files, results
+from domcli import files, owners, results
 from domcli.launch import locks
 
 ROOT = os.geteuid() == 0
@@ -280,13 +280,13 @@ def test_what_belongs_to_somebody_else_is_not_written_to(tmp_path: Path) -> None
     with pytest.raises(OSError, match=f"Belongs to user {NOBODY}"):
         files.open_own(tmp_path / "log", os.O_WRONLY)
     os.close(files.open_shared(tmp_path / "log", base=tmp_path))
-    assert not files.is_private(tmp_path / "log")
+    assert not owners.is_private(tmp_path / "log")
 
 
 def test_a_file_system_that_shows_another_owner_for_everything_is_worked_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "_seen_as", files._seen_as.__wrapped__)
+    monkeypatch.setattr(owners, "_seen_as", owners._seen_as.__wrapped__)
     monkeypatch.setattr(os, "geteuid", lambda: NOBODY)  # and files belong to whom this process is
     os.close(files.open_own(tmp_path / "log", os.O_WRONLY))
     assert [path.name for path in tmp_path.iterdir()] == ["log"]

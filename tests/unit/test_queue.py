@@ -11,7 +11,7 @@ import time
 import msgspec
 import pytest
 
-from domcli import devices, files, launch, process
+from domcli import devices, launch, owners, process
 from domcli.devices import CPU, Device
 from domcli.errors import ProcessError, StorageError
 from domcli.events import Failed, Finished
@@ -396,7 +396,7 @@ def test_who_only_holds_the_lock_of_a_supervisor_is_none(strangers_lock, tmp_pat
     folder.supervisor.chmod(0o664)
     monkeypatch.setattr(locks, "LOOKS", 2)
     assert queue.stalled(tmp_path) == folder.log
-    said = f"the queue cannot be advanced: process {os.getpid()} of {files.user_name(os.geteuid())} keeps "
+    said = f"the queue cannot be advanced: process {os.getpid()} of {owners.user_name(os.geteuid())} keeps "
     for refused in (queue.wake, slots.require_writable):
         with pytest.raises(StorageError, match=f"^{said}{folder.supervisor} locked; remove that file"):
             refused(tmp_path)

@@ -12,7 +12,7 @@ import sys
 import msgspec
 import pytest
 
-from domcli import files, launch
+from domcli import files, launch, owners
 from domcli.devices import CPU, Device
 from domcli.errors import StorageError
 from domcli.launch import locks, slots
@@ -81,7 +81,7 @@ def test_a_lock_that_somebody_keeps_is_waited_for_and_then_told(tmp_path, monkey
     with locks.held(path):
         assert locks.is_held(path)
         monkeypatch.setattr(locks, "PATIENCE_SECONDS", 0.0)
-        whom = f"process {os.getpid()} of {files.user_name(os.geteuid())}"
+        whom = f"process {os.getpid()} of {owners.user_name(os.geteuid())}"
         with pytest.raises(StorageError, match=f"cannot lock {path}: {whom} keeps it locked"), locks.held(path):
             pytest.fail("two hold it")
     assert not locks.is_held(path)

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from domcli import files
+from domcli import files, owners
 from domcli.cachedir import cache_directory, code_directory
 from domcli.devices import cpu_field
 
@@ -50,7 +50,7 @@ def _loaded(library: Path) -> ctypes.CDLL:
     """Load the very file that was looked at, whatever comes to lie in its place."""
     with files.open_bytes(library, through_links=False) as file:
         found = os.fstat(file.fileno())
-        if not (files.is_own(found, library.parent) and files.is_guarded(found, library.parent)):
+        if not (owners.is_own(found, library.parent) and owners.is_guarded(found, library.parent)):
             raise Unavailable(f"{library} belongs to another user, or others may write to it: delete it")
         return ctypes.CDLL(f"/proc/self/fd/{file.fileno()}")
 
@@ -73,7 +73,7 @@ def _built() -> Path:
     if directory is None:
         raise Unavailable(f"{cache_directory() / 'kernels'} is not in folders that this user alone may write to")
     library = directory / f"domcli-{digest.hexdigest()[:16]}.so"
-    if not files.is_private(library):
+    if not owners.is_private(library):
         handle, aside = tempfile.mkstemp(dir=directory, suffix=".so")
         os.close(handle)
         try:
