@@ -6,6 +6,7 @@ Found: `same_bits` by case; `resumed` by preset, with the epoch and step of the 
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from domcli.rundir import RunDirectory
 from domcli.runs import read_run
 from domcli.settings import Settings
 from domcli.stream import EventReader, EventWriter
+from domcli.trainer import loop
 from domcli.trainer.evaluate import BATCH
 from domcli.trainer.loop import train
 from domcli.trainer.stop import StopFlag, StopRequested
@@ -50,8 +52,8 @@ class StopsAfter(StopFlag):
         yield
 
     def check(self) -> None:
-        """Raise StopRequested when it is time (see StopFlag)."""
-        self._left -= 1
+        """Raise StopRequested when it is time (see StopFlag); looks within a step, as on a CPU, do not count."""
+        self._left -= sys._getframe(1).f_globals["__name__"] == loop.__name__
         if self._left == 0:
             self.reason = "asked to by the check"
         super().check()

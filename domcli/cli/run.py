@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from domcli.cli import launching, options, output
-from domcli.errors import ProcessError, SettingsError
+from domcli.errors import ProcessError, SettingsError, StorageError
 
 if TYPE_CHECKING:
     from domcli.cli.follow import Outcome
@@ -84,7 +84,12 @@ def run(
     planned = plan(wanted, seeds, overrides or [], manner.runs_dir, name, quick=quick)
     launching.warn_of(one.settings for one in planned)
     tickets = launching.tickets([one.settings for one in planned], devices, jobs_per_gpu, max_retries)
-    launch.preflight([one.settings for one in planned], manner.runs_dir)
+    try:
+        launch.preflight([one.settings for one in planned], manner.runs_dir)
+    except StorageError as error:
+        if not dry_run:  # a plan may be looked at where it cannot be carried out yet
+            raise
+        output.warning(str(error))
     if dry_run:
         from domcli.cli.dry_run import show
 

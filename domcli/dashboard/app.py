@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gc
-import time
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -58,7 +58,7 @@ class DomcliApp(App[None]):
         """Write a picture of the screen to the current folder, as charts are; a browser is handed it."""
         if self.is_web:
             return super().deliver_screenshot(filename, path, time_format)
-        name = filename or f"domcli-{time.strftime('%Y-%m-%d-%H%M%S')}.svg"
+        name = filename or f"domcli-{datetime.now():%Y-%m-%d-%H%M%S}.svg"
         try:
             written = write_new(Path(path or Path.cwd()) / name, self.export_screenshot().encode())
         except OSError as error:

@@ -19,6 +19,7 @@ from textual.strip import Strip
 from textual.theme import Theme
 
 from domcli import events as run_events
+from domcli import files
 from domcli.dashboard.palette import DARK, LIGHT
 from domcli.dashboard.screens.full_chart import FullChart
 from domcli.dashboard.shown import Shown
@@ -457,15 +458,12 @@ def test_an_exported_chart_says_what_it_is_of(tmp_path: Path, monkeypatch: pytes
 
 def test_an_export_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    open_file = Path.open
 
-    def full(path: Path, mode: str = "r", *rest: Any, **named: Any) -> Any:
-        if mode == "xb":
-            raise OSError(28, "No space left on device")
-        return open_file(path, mode, *rest, **named)
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
 
     async def work(host: Host, pilot: Pilot[None]) -> None:
-        monkeypatch.setattr(Path, "open", full)
+        monkeypatch.setattr(files, "replace", full)
         await export(pilot, "e")
         (note,) = host.notes
         assert note == (f"cannot write {tmp_path / 'one-accuracy.svg'}: No space left on device", "error")
