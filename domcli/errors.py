@@ -54,6 +54,10 @@ class StorageError(DomcliError):
     """Files cannot be written: the disk is full or the folder is read-only."""
 
 
+class NoRoomError(StorageError):
+    """A disk has not enough room for what is to be written."""
+
+
 class NonFiniteLossError(DomcliError):
     """Training diverged: a loss became infinite or not a number."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from domcli.cli import launching, options, output
-from domcli.errors import ProcessError, SettingsError, StorageError
+from domcli.errors import NoRoomError, ProcessError, SettingsError
 
 if TYPE_CHECKING:
     from domcli.cli.follow import Outcome
@@ -86,7 +86,7 @@ def run(
     tickets = launching.tickets([one.settings for one in planned], devices, jobs_per_gpu, max_retries)
     try:
         launch.preflight([one.settings for one in planned], manner.runs_dir)
-    except StorageError as error:
+    except NoRoomError as error:
         if not dry_run:  # a plan may be looked at where it cannot be carried out yet
             raise
         output.warning(str(error))

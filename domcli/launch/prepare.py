@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domcli import __version__, files, imagetree, plain, rundir
-from domcli.errors import RunDirectoryError, StorageError
+from domcli.errors import NoRoomError, RunDirectoryError, StorageError
 from domcli.launch import slots
 from domcli.naming import default_name
 from domcli.printable import printable_line
@@ -48,7 +48,7 @@ def preflight(experiments: Sequence[Settings], runs_dir: Path) -> None:
     if needed > free:
         fewer = ", or keep fewer with --set checkpoint.every=0" if any(map(_checkpoints_by_epoch, experiments)) else ""
         runs = "this run needs" if len(experiments) == 1 else f"these {len(experiments)} runs need"
-        raise StorageError(
+        raise NoRoomError(
             f"{runs} about {_size(needed)} for checkpoints, and {folder} has {_size(free)} free; free some space or "
             f"choose another --runs-dir{fewer}"
         )
