@@ -120,17 +120,22 @@ def test_a_device_that_is_not_there_is_refused_with_a_closing_event(tmp_path: Pa
     assert "cuda:99" in closing.reason
 
 
-def test_files_that_cannot_be_written_end_the_run_with_that_reason(tmp_path: Path) -> None:
-    run = tiny.make_run(tmp_path, "natural-dom-re")
-    limit = 100_000  # bytes a file may have: the stream fits, a checkpoint does not
+def end_within(run: RunDirectory, resource_: int, limit: int) -> int:
+    """Train a run in a process that has a limit, to its end, and return the exit code."""
     with run.log.open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "domcli.trainer", str(run.path), "--device", "cpu"],
             stdout=log,
             stderr=log,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+            preexec_fn=lambda: resource.setrlimit(resource_, (limit, limit)),
         )
-    assert process.wait(timeout=120) == 1
+    return process.wait(timeout=120)
+
+
+def test_files_that_cannot_be_written_end_the_run_with_that_reason(tmp_path: Path) -> None:
+    run = tiny.make_run(tmp_path, "natural-dom-re")
+    limit = 100_000  # bytes a file may have: the stream fits, a checkpoint does not
+    assert end_within(run, resource.RLIMIT_FSIZE, limit) == 1
     closing = tiny.events(run)[-1]
     assert isinstance(closing, Failed)
     assert closing.cause == "storage"
@@ -142,14 +147,7 @@ def test_files_that_cannot_be_written_end_the_run_with_that_reason(tmp_path: Pat
 def test_a_limit_on_memory_ends_the_run_as_memory_that_ran_out(tmp_path: Path) -> None:
     run = tiny.make_run(tmp_path, "natural-dom-re")
     limit = 400 << 20  # bytes: Python fits, PyTorch does not
-    with run.log.open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "domcli.trainer", str(run.path), "--device", "cpu"],
-            stdout=log,
-            stderr=log,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
-        )
-    assert process.wait(timeout=120) == 2
+    assert end_within(run, resource.RLIMIT_AS, limit) == 2
     closing = tiny.events(run)[-1]
     assert isinstance(closing, Failed)
     assert (closing.cause, "a limit of 0.4 GB is set for the process" in closing.reason) == ("out-of-memory", True)
