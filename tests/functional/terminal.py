@@ -13,6 +13,8 @@ import struct
 import termios
 import time
 
+import psutil
+
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 PATIENCE = 60.0
 
@@ -48,13 +50,23 @@ class Terminal:
     def press(self, keys: bytes) -> None:
         os.write(self._handle, keys)
 
+    def wait_until_it_reads(self) -> None:
+        """Wait until the command sleeps, as it does at a prompt; Python can lose a Ctrl-C that comes just before."""
+        deadline = time.monotonic() + PATIENCE
+        while psutil.Process(self.pid).status() != psutil.STATUS_SLEEPING:
+            assert time.monotonic() < deadline, f"it reads nothing:\n{self.text[-3000:]}"
+            time.sleep(0.01)
+
     def end(self) -> int:
         """Read to the end and return the exit code."""
         while self._read():
             pass
-        if not select.select([self._handle], [], [], 0)[0]:
+        ended = bool(select.select([self._handle], [], [], 0)[0])
+        if not ended:
             os.kill(self.pid, signal.SIGKILL)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        assert ended, f"it did not end:\n{self.text[-3000:]}"
+        return code
 
     def _read(self) -> bool:
         """Read what there is; return False at the end, and when nothing comes."""

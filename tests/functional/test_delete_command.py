@@ -169,6 +169,7 @@ def test_a_person_is_asked_once(cli, answer: bytes, gone: bool):
     assert "  done     finished  best 32.00 %\n" in terminal.text
     assert "  waiting  queued\n" in terminal.text
     assert left() == ["broken", "done", "waiting"]
+    terminal.wait_until_it_reads()
     terminal.press(answer)
     assert (terminal.end() == 0) == (answer != b"\x03")
     assert ("deleted 2 runs" in terminal.text) == gone

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -46,32 +45,50 @@ def test_trainers_that_did_not_train_at_the_same_time_have_no_rate(trainers):
         window.rates(trainers, 5)
 
 
-def test_a_trainer_trains_from_one_time_to_another(monkeypatch):
+class CountedClock:
+    """A second passes with every look at it, so that a slow machine changes nothing."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        self.now += 1
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch) -> CountedClock:
+    counted = CountedClock()
+    monkeypatch.setattr(trainers, "time", counted)
+    return counted
+
+
+def test_a_trainer_trains_from_one_time_to_another(monkeypatch, clock):
     monkeypatch.setattr("domcli.trainer.device.keep_freed_memory", lambda: None)  # it is for the whole process
     answers = trainer_side(Job("trainer", Options(width=4, batch_size=16).settings("fgsm"), "cpu"))
     prepared = answers["prepare"]()
-    assert prepared.step_seconds > 0
+    assert prepared.step_seconds == 2  # the looks at its beginning, its one mark and its end
     assert prepared.memory > 50_000_000
     assert (prepared.threads, prepared.engine["steps"]) == (1, "one operation at a time")
     for _ in range(2):
-        begin = time.monotonic() + 0.1
-        end = begin + 0.3 + 5 * prepared.step_seconds
-        marks = answers["train"](begin, end)
-        assert begin < marks[0]
-        assert marks == sorted(marks)
-        assert len(marks) >= 2
-        assert marks[-2] < end
+        begin = clock.now + 100
+        end = begin + 10
+        # The clock is looked at to wait, before every step and when it is done.
+        assert answers["train"](begin, end) == [begin + late for late in (2, 4, 6, 8, 10)]
 
 
-def test_a_trainer_begins_another_epoch_when_one_is_done(monkeypatch):
+def test_a_trainer_begins_another_epoch_when_one_is_done(monkeypatch, clock):
     monkeypatch.setattr("domcli.trainer.device.keep_freed_memory", lambda: None)
     monkeypatch.setattr(trainers, "DISTINCT", 32)
     monkeypatch.setitem(trainers.IMAGES, "cpu", 64)
     answers = trainer_side(Job("trainer", Options(width=4, batch_size=16).settings("natural"), "cpu"))
     prepared = answers["prepare"]()
-    begin = time.monotonic()
     # Four steps are an epoch.
-    assert len(answers["train"](begin, begin + 2 + 20 * prepared.step_seconds)) > 4
+    assert prepared.step_seconds == 2
+    assert len(answers["train"](clock.now, clock.now + 20)) > 4
 
 
 class Fake:

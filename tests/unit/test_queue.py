@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -360,21 +361,20 @@ def test_one_supervisor_at_a_time(queued, tmp_path):
     assert queue.tickets(tmp_path) == []
 
 
-def test_wake_starts_a_supervisor_only_where_there_is_something_to_do(queued, tmp_path):
-    touch = (sys.executable, "-c", "import sys, pathlib; pathlib.Path(sys.argv[1], 'woken').touch()")
-    queue.wake(tmp_path, touch)
+def test_wake_starts_a_supervisor_only_where_there_is_something_to_do(queued, tmp_path, monkeypatch):
+    started: list[list[str]] = []
+    monkeypatch.setattr(
+        queue, "subprocess", SimpleNamespace(DEVNULL=-3, Popen=lambda command, **_: started.append(command))
+    )
+    queue.wake(tmp_path, ("advance",))
     assert not (tmp_path / slots.FOLDER).exists()
     queued()
     lock = locks.acquire(slots.host_folder(tmp_path).supervisor, private=True)
-    queue.wake(tmp_path, touch)
+    queue.wake(tmp_path, ("advance",))
     os.close(lock)
-    time.sleep(0.3)
-    assert not (tmp_path / "woken").exists()
-    queue.wake(tmp_path, touch)
-    deadline = time.monotonic() + 30
-    while not (tmp_path / "woken").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    assert started == []
+    queue.wake(tmp_path, ("advance",))
+    assert started == [["advance", str(tmp_path)]]
 
 
 OWN_PROCESS = (sys.executable, "-c", "import sys; print('ready', flush=True); sys.stdin.read()")
