@@ -21,8 +21,7 @@ import msgspec
 import tomli
 import tomli_w
 
-from domcli import files, owners, removal
-from domcli.bounds import LAST_SECOND
+from domcli import documents, files, owners, removal
 from domcli.errors import RunDirectoryError, StorageError
 from domcli.files import replace_text
 from domcli.printable import quoted
@@ -33,16 +32,6 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,199}")
 RESERVE_BYTES = 64 * 1024
 UNREADABLE = (OSError, ValueError, RecursionError, OverflowError, msgspec.DecodeError)
 """What reading a file raises that is damaged, or is not what its name says."""
-
-
-DEEPEST = 32
-"""Levels of a document that may hold anything: none that domcli writes has more than five."""
-TIMES = ("created",)
-WORDS = (
-    *("preset", "command_line", "hostname", "platform", "python", "domcli", "torch", "torchvision", "git_commit"),
-    *("device", "device_name", "precision", "network", "kernels", "imported_from"),
-)
-"""Entries of environment.json that are times and texts; `quick` and `plain` are true or false, `threads` a number."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +172,7 @@ class RunDirectory:
         """Return the tables of settings.toml. Raises RunDirectoryError if the file is missing or damaged."""
         try:
             tables = tomli.loads(files.read_text(self.settings))
-            _refuse_deep(tables)
+            documents.refuse_deep(tables)
             return tables
         except UNREADABLE as error:
             raise RunDirectoryError(f"cannot read {self.settings}: {_reason(error)}") from error
@@ -195,12 +184,10 @@ class RunDirectory:
         """
         try:
             content = msgspec.json.decode(files.read_bytes(self.environment))
-            _refuse_deep(content)
+            documents.refuse_deep(content)
         except UNREADABLE:
             return {}
-        if not isinstance(content, dict):
-            return {}
-        return {key: value for key, value in content.items() if _is_as_it_must_be(key, value)}
+        return documents.environment(content)
 
     def update_environment(self, entries: dict[str, Any]) -> None:
         """Merge entries into environment.json."""
@@ -376,28 +363,6 @@ def _fill(run: RunDirectory, settings: dict[str, Any], environment: dict[str, An
     run.keep_reserve()
     if ticket is not None:
         run.write_ticket(ticket)
-
-
-def _refuse_deep(content: Any) -> None:
-    """Raise RecursionError for content that is nested deeper than what goes through it can follow."""
-    level = [content]
-    for _ in range(DEEPEST):
-        level = [
-            inner
-            for one in level
-            if isinstance(one, dict | list)
-            for inner in (one.values() if isinstance(one, dict) else one)
-        ]
-        if not level:
-            return
-    raise RecursionError
-
-
-def _is_as_it_must_be(key: str, value: Any) -> bool:
-    if key in TIMES:
-        return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LAST_SECOND
-    wanted = bool if key in ("quick", "plain") else int if key == "threads" else str if key in WORDS else object
-    return isinstance(value, wanted) or (value is None and wanted is str)
 
 
 def _reason(error: Exception) -> str:

@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from domcli import results
 from domcli.cli import options, output
-from domcli.errors import DomcliError, SettingsError, StorageError
+from domcli.errors import DomcliError, SettingsError
 
 STDOUT = Path("-")
 MOST_TRAINERS = 64
@@ -117,10 +116,9 @@ def _together(trainers: str | None, pairs: int | None) -> list[str]:
 
 def _check_writable(path: Path) -> None:
     """Find out now, not after half an hour. Raises StorageError."""
-    try:
-        results.require_writable(path)
-    except OSError as error:
-        raise StorageError(f"cannot write {options.shown_path(path)}: {error.strerror}") from error
+    from domcli.exchange.files import require_writable
+
+    require_writable(path, shown=options.shown_path(path))
 
 
 def _write_json(report: dict[str, Any], path: Path) -> None:

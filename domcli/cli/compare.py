@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
@@ -168,17 +167,11 @@ def _form(form: Given | None, file: Path | None, as_json: bool) -> Form:
 
 def _check_places(file: Path | None, plot: Path | None) -> None:
     """Refuse files that cannot be written, before anything is."""
-    from domcli import files, results
-    from domcli.errors import StorageError
-
     if file is not None:
-        target = Path(os.path.realpath(files.at_home(file)))
-        try:
-            results.require_writable(target)
-        except OSError as error:
-            raise StorageError(f"cannot write {file}: {error.strerror}; choose another --output") from error
-        if not files.is_folder(target.parent):
-            raise StorageError(f"cannot write {file}: there is no folder {target.parent}; choose another --output")
+        from domcli.exchange.files import require_writable
+        from domcli.files import at_home
+
+        require_writable(at_home(file), shown=file, advice="; choose another --output")
     if plot is not None:
         from domcli.exchange.plot import format_of
 

@@ -23,6 +23,14 @@ def write_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         raise StorageError(f"cannot write {path}: {error.strerror}") from error
 
 
+def require_writable(path: Path, *, shown: Path | str, advice: str = "") -> None:
+    """Find out before long work whether `write_file` can make a file there. Raises StorageError, naming `shown`."""
+    try:
+        results.require_writable(path)
+    except OSError as error:
+        raise StorageError(f"cannot write {shown}: {error.strerror}{advice}") from error
+
+
 def require_different_names(names: Iterable[str]) -> None:
     """Raise ExportError if two runs have one name, for which there is one file or folder."""
     seen: set[str] = set()

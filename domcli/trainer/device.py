@@ -13,6 +13,8 @@ from torch.torch_version import TorchVersion
 
 from domcli.devices import cpu_field, cpu_name
 from domcli.errors import DeviceError
+from domcli.plural import counted
+from domcli.printable import quoted
 
 SINGLE_THREAD_WORK = 1 / 64
 """Steps of less work run on one thread (see limit_threads)."""
@@ -27,13 +29,17 @@ def select_device(wanted: str) -> torch.device:
         return torch.device("cpu")
     kind, _, number = wanted.partition(":")
     if kind != "cuda" or (number and not number.isdigit()):
-        raise DeviceError(f"unknown device {wanted!r}; it must be auto, cpu, cuda or cuda:N")
+        raise DeviceError(f"unknown device {quoted(wanted)}; it must be auto, cpu, cuda or cuda:N")
     if not torch.cuda.is_available():
         reason = "found no usable GPU and driver" if torch.version.cuda else "was built without CUDA"
-        raise DeviceError(f"device {wanted!r} is not available: PyTorch {torch.__version__} {reason}; use --device cpu")
+        raise DeviceError(
+            f"device {quoted(wanted)} is not available: PyTorch {torch.__version__} {reason}; use --device cpu"
+        )
     index = int(number or 0)
     if index >= torch.cuda.device_count():
-        raise DeviceError(f"device {wanted!r} is not available: this machine has {torch.cuda.device_count()} GPU(s)")
+        raise DeviceError(
+            f"device {quoted(wanted)} is not available: this machine has {counted(torch.cuda.device_count(), 'GPU')}"
+        )
     return torch.device("cuda", index)
 
 

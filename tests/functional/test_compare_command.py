@@ -140,11 +140,24 @@ def test_the_format_wins_over_the_ending(cli, tmp_path):
 
 @pytest.mark.usefixtures("runs")
 def test_a_file_that_cannot_be_written_is_a_sentence_and_leaves_the_old_one(cli, tmp_path):
-    done = cli("compare-runs", "pgd", "--output", "missing/out.md")
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: cannot write missing/out.md: there is no folder ")
+    (tmp_path / "table.md").write_text("old")
+    done = cli("compare-runs", "pgd", "--output", "table.md/out.md")
+    assert (done.returncode, (tmp_path / "table.md").read_text()) == (2, "old")
+    assert done.stderr == "error: cannot write table.md/out.md: Not a directory; choose another --output\n"
     done = cli("compare-runs", "pgd", "--output", "runs")
     assert (done.returncode, "not a file" in done.stderr) == (2, True)
+
+
+@pytest.mark.usefixtures("runs")
+def test_a_folder_that_is_missing_is_made_for_every_result(cli, tmp_path):
+    for command in (
+        ("compare-runs", "pgd", "--output", "made/by/compare.md"),
+        ("compare-runs", "pgd", "--plot", "made/by/plot.svg"),
+        ("export", "pgd*", "--csv", "made/by/export.csv"),
+    ):
+        done = cli(*command)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / command[-1]).stat().st_size > 0
 
 
 @pytest.mark.usefixtures("runs")
@@ -158,7 +171,8 @@ def test_a_file_that_cannot_be_written_is_a_sentence_and_leaves_the_old_one(cli,
         (("-o", "x"), "--output x: its ending does not say"),
         (("--format", "csv", "-o", "y.tex"), "--output y.tex is the name of a latex file, and --format csv asks for"),
         (("--json", "-o", "y.md"), "--output y.md is the name of a markdown file, and --json asks for another"),
-        (("-o", "missing/y.md"), "cannot write missing/y.md: there is no folder "),
+        (("-o", "runs/no-file"), "--output runs/no-file: its ending does not say"),
+        (("-o", "/dev/null/y.md"), "cannot write /dev/null/y.md: Not a directory"),
         (("-o", "y.md", "--plot", "c.gif"), "c.gif is not the name of a figure"),
     ],
 )

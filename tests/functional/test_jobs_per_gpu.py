@@ -47,9 +47,10 @@ def test_another_number_of_jobs_is_a_sentence(cli, tmp_path, command):
 
 
 def test_a_dry_run_says_that_times_of_runs_alone_are_shorter(cli):
-    cli("run", "pgd-dom-re", "--device", "cpu", scenario="brisk")
+    quick = ("run", "pgd-dom-re", "--quick", "--device", "cpu")
+    cli(*quick, scenario="brisk")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(devices, "cpu_name", lambda: "a machine")  # on which the fake trainer trains
-        done = cli("run", "pgd-dom-re", "--device", "cpu", "--dry-run", "--jobs-per-gpu", "2")
+        done = cli(*quick, "--dry-run", "--jobs-per-gpu", "2")
     assert " on cpu, 2 at a time: about " in done.stdout
     assert "runs that share a device take longer than those that were timed alone" in done.stderr

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from domcli.errors import SettingsError
 from domcli.presets import resolve
+from domcli.printable import quoted
 from domcli.settings import Settings
 
 CASES = {
@@ -67,14 +68,14 @@ class Options:
         """Return the cases in their order. Raises SettingsError for one that is none."""
         for name in self.only:
             if name not in CASES:
-                raise SettingsError(f"unknown case {name!r}; the cases are {', '.join(CASES)}")
+                raise SettingsError(f"unknown case {quoted(name)}; the cases are {', '.join(CASES)}")
         return tuple(name for name in CASES if not self.only or name in self.only)
 
     def paradigms(self) -> tuple[str, ...]:
         """Return the cases of trainers that train at the same time. Raises SettingsError for one that is none."""
         for name in self.only:
             if name not in PARADIGMS:
-                raise SettingsError(f"--together does not measure {name!r}; it measures {', '.join(PARADIGMS)}")
+                raise SettingsError(f"--together does not measure {quoted(name)}; it measures {', '.join(PARADIGMS)}")
         return tuple(name for name in PARADIGMS if not self.only or name in self.only)
 
     def settings(self, case: str, threshold: float | None = None) -> Settings:
