@@ -19,6 +19,8 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib.figure  # noqa: F401 - once, not in every process
+
 from domcli.checks import pytorch
 from domcli.cli import benching, evaluating, main
 from domcli.launch import queue
