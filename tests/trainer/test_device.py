@@ -37,7 +37,7 @@ def test_a_gpu_number_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert devices.select_device("cuda:1") == torch.device("cuda", 1)
-    with pytest.raises(DeviceError, match=r"has 2 GPU\(s\)"):
+    with pytest.raises(DeviceError, match=r"has 2 GPUs"):
         devices.select_device("cuda:2")
 
 
