@@ -169,9 +169,8 @@ def _check_places(file: Path | None, plot: Path | None) -> None:
     """Refuse files that cannot be written, before anything is."""
     if file is not None:
         from domcli.exchange.files import require_writable
-        from domcli.files import at_home
 
-        require_writable(at_home(file), shown=file, advice="; choose another --output")
+        require_writable(file, shown=file, advice="; choose another --output")
     if plot is not None:
         from domcli.exchange.plot import format_of
 
@@ -195,12 +194,11 @@ def _document(comparison: Comparison, form: Form) -> str:
 
 def _write(text: str, form: Form, file: Path | None) -> None:
     from domcli.exchange.files import write_file
-    from domcli.files import at_home
 
     if file is None:
         (output.json_text if form == "json" else output.text)(text)
         return
-    write_file(at_home(file), lambda stream: stream.write(text.encode()))
+    write_file(file, lambda stream: stream.write(text.encode()))
     output.note(f"written: {file}")
 
 

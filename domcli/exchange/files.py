@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
 
-from domcli import results
+from domcli import files, results
 from domcli.errors import DomcliError, StorageError
 from domcli.printable import quoted
 
@@ -16,9 +17,9 @@ class ExportError(DomcliError):
 
 
 def write_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Let `write` make a file that a person asked for (see domcli.results). Raises StorageError."""
+    """Let `write` make a file that a person asked for (see domcli.results), `~` replaced. Raises StorageError."""
     try:
-        results.result(path, write)
+        results.result(_place(path), write)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror}") from error
 
@@ -26,9 +27,17 @@ def write_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 def require_writable(path: Path, *, shown: Path | str, advice: str = "") -> None:
     """Find out before long work whether `write_file` can make a file there. Raises StorageError, naming `shown`."""
     try:
-        results.require_writable(path)
+        results.require_writable(_place(path))
     except OSError as error:
         raise StorageError(f"cannot write {shown}: {error.strerror}{advice}") from error
+
+
+def _place(path: Path) -> Path:
+    """Return a path with its `~` replaced. Raises OSError where that stands for nobody's folder, and none is there."""
+    place = files.at_home(path)
+    if place.parts[:1] and place.parts[0].startswith("~") and not files.exists(Path(place.parts[0])):
+        raise OSError(errno.ENOENT, f"There is no folder {place.parts[0]}, and no such user", str(path))
+    return place
 
 
 def require_different_names(names: Iterable[str]) -> None:

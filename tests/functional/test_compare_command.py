@@ -149,15 +149,17 @@ def test_a_file_that_cannot_be_written_is_a_sentence_and_leaves_the_old_one(cli,
 
 
 @pytest.mark.usefixtures("runs")
-def test_a_folder_that_is_missing_is_made_for_every_result(cli, tmp_path):
+def test_a_folder_that_is_missing_is_made_for_every_result(cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for command in (
         ("compare-runs", "pgd", "--output", "made/by/compare.md"),
         ("compare-runs", "pgd", "--plot", "made/by/plot.svg"),
         ("export", "pgd*", "--csv", "made/by/export.csv"),
+        ("export", "pgd*", "--csv", "~/made/by/export.csv"),
     ):
         done = cli(*command)
         assert done.returncode == 0, done.stderr
-        assert (tmp_path / command[-1]).stat().st_size > 0
+        assert (tmp_path / command[-1].replace("~", "home")).stat().st_size > 0
 
 
 @pytest.mark.usefixtures("runs")
