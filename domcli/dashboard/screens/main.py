@@ -115,6 +115,8 @@ class MainScreen(SteerActions, Screen[None]):
 
     @on(SnapshotRead)
     def _read(self, message: SnapshotRead) -> None:
+        if self._is_closing:
+            return
         self.snapshot = message.snapshot
         names = {one.name for one in self.snapshot.runs}
         if not self.snapshot.unread:
@@ -166,6 +168,11 @@ class MainScreen(SteerActions, Screen[None]):
         message.stop()
         self._follow()
 
+    @property
+    def _is_closing(self) -> bool:
+        """Whether the dashboard is being left: panels may be gone already, while what was begun still ends."""
+        return not (self.app.is_running and self.is_attached)
+
     def _rest(self) -> None:
         """Forget that the cursor is passing by."""
         if self._resting is not None:
@@ -175,6 +182,8 @@ class MainScreen(SteerActions, Screen[None]):
     def _follow(self) -> None:
         """Have charts, detail and keys follow the list: all that changes rows, cursor or marks ends here."""
         self._rest()
+        if self._is_closing:
+            return
         self._want()
         self._show_chosen()
 
@@ -263,6 +272,8 @@ class MainScreen(SteerActions, Screen[None]):
     async def _open_charts(self) -> None:
         """Add the charts, which take long to load, once the runs are listed; then load what keys will need."""
         grid = await asyncio.to_thread(charting.load_chart_grid)
+        if self._is_closing:
+            return
         self._charts = grid(id="charts")
         await self.query_one("#middle").mount(self._charts, before=0)
         if self.panel == "charts":
