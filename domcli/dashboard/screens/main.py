@@ -136,6 +136,8 @@ class MainScreen(SteerActions, Screen[None]):
 
     @on(SystemRead)
     def _system(self, message: SystemRead) -> None:
+        if self._is_closing:
+            return
         self.query_one(HeaderLine).show_system(message.system)
         if self._charts is not None:
             self._charts.show_system(message.system.gpus, message.system.time)
