@@ -63,7 +63,7 @@ def find_collapse(epochs: Sequence[EpochEnd], context: Context) -> Finding | Non
             unconfirmed = weak
         else:
             unconfirmed = False
-        if point.natural >= LEARNED * point.pgd and (best is None or point.pgd > best.pgd):
+        if point.natural >= LEARNED * point.pgd and point.pgd > (0.0 if best is None else best.pgd):
             best = point
     return None
 

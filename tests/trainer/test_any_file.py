@@ -74,7 +74,7 @@ READERS: dict[str, tuple[str, Read]] = {
 
 @pytest.mark.parametrize("name", READERS)
 @given(chance=st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_content_ends_in_a_value_or_a_sentence(run: RunDirectory, name: str, chance: random.Random) -> None:
     file, read = READERS[name]
     path = run.path / file
@@ -88,7 +88,7 @@ def test_any_content_ends_in_a_value_or_a_sentence(run: RunDirectory, name: str,
 
 
 @given(chance=st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_checkpoint_is_gone_on_from_or_refused(
     run: RunDirectory, training: Training, chance: random.Random
 ) -> None:

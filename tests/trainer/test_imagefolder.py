@@ -202,7 +202,7 @@ def trees(draw: st.DrawFn) -> dict[str, tuple[str, int]]:
     return tree
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(trees())
 def test_any_good_tree_comes_back_pixel_by_pixel(tree: dict[str, tuple[str, int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -221,7 +221,7 @@ def test_any_good_tree_comes_back_pixel_by_pixel(tree: dict[str, tuple[str, int]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_damaged_image_is_read_or_refused_by_name(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -20,7 +20,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
 
 @pytest.mark.parametrize("name", READERS)
 @given(chance=st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_reader_ends_in_a_value_or_a_sentence(run: RunDirectory, name: str, chance: random.Random) -> None:
     reader = READERS[name]
     content = (run.path / reader.file).read_bytes()

@@ -134,7 +134,7 @@ VIEWS = st.builds(
 
 
 @given(st.lists(st.tuples(streams(), CHANGES, CREATED), min_size=1, max_size=2), VIEWS, st.sampled_from([None, 2]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_number_can_be_read(
     runs: list[tuple[list[AnyEvent], dict[str, Any], object]], view: View, at_epoch: int | None
 ) -> None:
@@ -154,7 +154,6 @@ SEEDS = st.tuples(HUGE, HUGE, HUGE)
 
 @given(SEEDS, SEEDS)
 @example((1.7e308, -1.7e308, 0.0), (50.0, -1e160, 0.0))
-@settings(deadline=None)
 def test_statistics_of_any_numbers_end(one: tuple[float, ...], other: tuple[float, ...]) -> None:
     for found in (paired(one, other), welch(summarise(one), summarise(other))):
         assert found.p is None or 0 <= found.p <= 1

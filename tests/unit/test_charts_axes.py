@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domcli.charts import Axis, pan, steady_limits, written, zoom
@@ -65,7 +65,6 @@ def test_logarithmic_axes_mark_decades(limits: Limits, most: int, expected: str)
     assert " ".join(labels(Axis(log=True), *limits, most)) == expected
 
 
-@settings(deadline=None)
 @given(
     limits=st.tuples(ANY, ANY),
     kind=st.sampled_from(["number", "count", "percent", "hours"]),
@@ -132,7 +131,6 @@ def test_steady_limits_of_a_logarithmic_axis_count_in_decades() -> None:
     assert steady_limits((1e-9, 1), (0.1, 0.9), axis) == pytest.approx((0.1, 1))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), min_size=1, max_size=8))
 def test_steady_limits_always_hold_what_is_wanted(history: list[Limits]) -> None:
     limits: Limits | None = None
@@ -177,7 +175,6 @@ def test_zooming_keeps_its_place_and_stays_within_the_data() -> None:
         zoom((0, 1), 0, 0.5, (0, 1))
 
 
-@settings(deadline=None)
 @given(
     st.tuples(ANY, ANY),
     st.floats(0.01, 100),

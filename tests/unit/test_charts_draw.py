@@ -274,7 +274,7 @@ CHARTS = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(CHARTS, st.integers(1, 110), st.integers(1, 40), st.booleans())
 def test_any_chart_at_any_size_is_printable_and_of_exactly_that_size(
     chart: Chart, width: int, height: int, ascii: bool
@@ -288,7 +288,7 @@ def test_any_chart_at_any_size_is_printable_and_of_exactly_that_size(
         assert character.isascii() or not ascii
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(CHARTS, st.integers(200, 900), st.integers(120, 600))
 def test_any_chart_is_a_valid_svg_of_numbers(chart: Chart, width: int, height: int) -> None:
     document = minidom.parseString(to_svg(chart, width, height).encode())

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domcli.charts.raster import Grid, area, braille, line
@@ -55,7 +55,6 @@ def test_the_work_grows_with_the_columns_and_not_with_the_data() -> None:
     assert reduce(np.arange(60_000.0), y, (30_000, 30_010), 100).x.size == 13
 
 
-@settings(deadline=None)
 @given(
     st.integers(2, 12),
     st.lists(st.one_of(st.integers(-9, 9), st.just(None)), min_size=1, max_size=300),
@@ -75,7 +74,6 @@ def test_every_column_keeps_its_first_lowest_highest_and_last_point(columns: int
             assert ends == (there.min(), there.max(), there[0], there[-1])
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(st.integers(-9, 9), st.just(None)), min_size=1, max_size=300))
 def test_reduction_neither_joins_nor_makes_gaps(values: list[int | None]) -> None:
     y = np.array(values, np.float64)
@@ -140,7 +138,6 @@ def test_a_spike_of_one_point_in_60000_is_seen(style: Line, at: int) -> None:
     assert dots[:40, spike].sum() >= 15
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 19), st.integers(0, 15)), min_size=2, max_size=12, unique_by=lambda at: at[0]),
 )

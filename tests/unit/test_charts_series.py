@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domcli.charts import Chart, Series, Stack, mean_with_band, shares_at, smooth, snap, value_at
@@ -24,7 +24,6 @@ def tensorboard(values: list[float], weight: float) -> list[float]:
     return result
 
 
-@settings(deadline=None)
 @given(st.lists(VALUES, max_size=80), st.sampled_from([0.0, 0.1, 0.6, 0.9, 0.99, 0.999]))
 def test_smoothing_is_that_of_a_plain_loop(values: list[float], weight: float) -> None:
     expected = tensorboard(values, weight)

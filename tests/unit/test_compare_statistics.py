@@ -69,7 +69,7 @@ def test_equal_values_have_no_spread() -> None:
     assert found.value == pytest.approx(2.2)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ACCURACIES, st.data())
 def test_the_paired_test_is_that_of_scipy(a: list[float], data: st.DataObject) -> None:
     b = data.draw(st.lists(st.floats(0, 100).map(lambda value: round(value, 4)), min_size=len(a), max_size=len(a)))
@@ -85,7 +85,7 @@ def test_the_paired_test_is_that_of_scipy(a: list[float], data: st.DataObject) -
     assert found.interval == pytest.approx((limits.low, limits.high), rel=1e-6, abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ACCURACIES, ACCURACIES)
 def test_the_independent_test_is_welchs(a: list[float], b: list[float]) -> None:
     found = welch(summarise(a), summarise(b))

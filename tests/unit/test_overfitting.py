@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from overfitting_curves import (
     FGSM,
@@ -174,6 +174,10 @@ ANY_POINT = st.builds(
 )
 
 
+BELOW_NOTHING = [Point(0.0, -1.0), Point(0.0, -0.5), Point(0.0, -1.0, 0.0)]
+
+
+@example(BELOW_NOTHING, PGD, 3)
 @given(st.lists(ANY_POINT, max_size=25), st.sampled_from([NATURAL, PGD, FGSM]), st.integers(0, 100))
 def test_whatever_the_numbers_the_watch_does_not_fail(points: list[Point], context: Context, size: int) -> None:
     found = watch(run(points), replace(context, test_size=size))
