@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import tomli
 import tomli_w
 
 from domcli import documents, files, owners, removal
@@ -171,9 +170,7 @@ class RunDirectory:
     def read_settings(self) -> dict[str, Any]:
         """Return the tables of settings.toml. Raises RunDirectoryError if the file is missing or damaged."""
         try:
-            tables = tomli.loads(files.read_text(self.settings))
-            documents.refuse_deep(tables)
-            return tables
+            return documents.toml(files.read_text(self.settings))
         except UNREADABLE as error:
             raise RunDirectoryError(f"cannot read {self.settings}: {_reason(error)}") from error
 

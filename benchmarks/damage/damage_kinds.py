@@ -49,6 +49,7 @@ TOML_VALUES: dict[str, str] = {
     **{name: text for name, text in VALUES.items() if name not in ("null", "NaN", "half a pair")},
     "NaN": "nan",
     "infinity": "inf",
+    "5,000 hexadecimal digits": "0x" + "f" * 5000,
     "a date": "2026-11-28T01:02:03",
     "list of texts": '["x", ["y"]]',
 }

@@ -89,7 +89,7 @@ WHOLE = (
     "folder",
     "link to /dev/zero",
 )
-KEY = ("NaN", "a date", "nested 60", "nested 400", "half a pair", "controls", "10**5000")
+KEY = ("NaN", "a date", "nested 60", "nested 400", "half a pair", "controls", "10**5000", "5,000 hexadecimal digits")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -70,6 +71,12 @@ def test_numbers_are_read_as_other_programs_write_them(key: str, written: str, v
 def test_whole_numbers_are_read_as_other_programs_write_them(key: str, written: str, value: int) -> None:
     found = value_of(f"{key}={written}")
     assert (found, type(found)) == (value, int)
+
+
+@pytest.mark.parametrize("key", [*WHOLE, *NUMBERS])
+def test_a_number_that_cannot_even_be_written_is_refused_as_it_was_typed(key: str) -> None:
+    (problem,) = set_problems(f"{key}=0x{'f' * 5000}")
+    assert re.fullmatch(rf'--set {key}=0xf{{5000}}: {key} is "0xf+\.\.\. \(text\); it must be a .*number', problem)
 
 
 @pytest.mark.parametrize(("written", "value"), [("True", True), ("FALSE", False), ("true", True), ("false", False)])

@@ -264,7 +264,7 @@ def test_discarding_in_a_read_only_folder_is_a_storage_error(tmp_path: Path, mon
     assert run.settings.is_file()
 
 
-@pytest.mark.parametrize("content", [b"[train", b"\xff", None])
+@pytest.mark.parametrize("content", [b"[train", b"\xff", b"x = 0x" + b"f" * 5000, None])
 def test_damaged_settings_are_an_error_with_the_file(tmp_path: Path, content: bytes | None) -> None:
     run = make(tmp_path, "a")
     if content is None:
