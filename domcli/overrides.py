@@ -7,7 +7,7 @@ import types
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from domcli import documents
+from domcli import toml
 from domcli.errors import SettingsError
 
 
@@ -42,7 +42,7 @@ def _value(text: str, kinds: set[Any]) -> Any:
 def _toml(text: str) -> Any:
     """Return the TOML value that a text is, None if it is none."""
     with contextlib.suppress(ValueError, RecursionError):
-        parsed = documents.toml(f"value = {text}")
+        parsed = toml.tables_of(f"value = {text}")
         if len(parsed) == 1:
             return parsed["value"]
     return None

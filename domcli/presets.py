@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import tomli
 
-from domcli import documents, files
+from domcli import files, toml
 from domcli.errors import SettingsError
 from domcli.overrides import parse as parse_override
 from domcli.plural import either
@@ -183,7 +183,7 @@ def _read(path: Path) -> str:
 
 def _parse(text: str, source: str) -> Tables:
     try:
-        return documents.toml(text)
+        return toml.tables_of(text)
     except tomli.TOMLDecodeError as error:
         problem, _, place = str(error).rpartition(" (at ")
         place = place.rstrip(")")
@@ -192,7 +192,7 @@ def _parse(text: str, source: str) -> Tables:
         if problem.startswith(("Cannot overwrite", "Cannot declare", "Duplicate")):
             problem = "a key or section stands there for the second time"
         raise SettingsError(f"{source}, {place}: not valid TOML: {problem[:1].lower()}{problem[1:]}") from error
-    except documents.NumberTooLarge as error:
+    except toml.NumberTooLarge as error:
         line = _lines(text).get(error.key)
         raise SettingsError(f"{source}{f', line {line}' if line else ''}: {error}") from error
     except (ValueError, RecursionError) as error:

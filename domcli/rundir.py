@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 import tomli_w
 
-from domcli import documents, files, owners, removal
+from domcli import documents, files, owners, removal, toml
 from domcli.errors import RunDirectoryError, StorageError
 from domcli.files import replace_text
 from domcli.printable import quoted
@@ -170,7 +170,7 @@ class RunDirectory:
     def read_settings(self) -> dict[str, Any]:
         """Return the tables of settings.toml. Raises RunDirectoryError if the file is missing or damaged."""
         try:
-            return documents.toml(files.read_text(self.settings))
+            return toml.tables_of(files.read_text(self.settings))
         except UNREADABLE as error:
             raise RunDirectoryError(f"cannot read {self.settings}: {_reason(error)}") from error
 
@@ -181,7 +181,7 @@ class RunDirectory:
         """
         try:
             content = msgspec.json.decode(files.read_bytes(self.environment))
-            documents.refuse_deep(content)
+            toml.refuse_deep(content)
         except UNREADABLE:
             return {}
         return documents.environment(content)
