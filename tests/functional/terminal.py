@@ -40,12 +40,17 @@ class Terminal:
         """What was written so far, without escape sequences."""
         return ESCAPES.sub("", self.raw).replace("\r", "\n")
 
-    def wait_for(self, pattern: str) -> None:
-        """Read until the pattern was written."""
+    def wait_for(self, *patterns: str) -> None:
+        """Read until all patterns were written.
+
+        A picture that is drawn anew can arrive in pieces: what a test expects beside what it waits for may still be
+        on its way, and the end of a line with it. So it waits for all of that, with `$` or a line break at its end.
+        """
         deadline = time.monotonic() + PATIENCE
-        while not re.search(pattern, self.text):
-            more = time.monotonic() < deadline and self._read()
-            assert more or re.search(pattern, self.text), f"{pattern} did not come:\n{self.text[-3000:]}"
+        for pattern in patterns:
+            while not re.search(pattern, self.text):
+                more = time.monotonic() < deadline and self._read()
+                assert more or re.search(pattern, self.text), f"{pattern} did not come:\n{self.text[-3000:]}"
 
     def press(self, keys: bytes) -> None:
         os.write(self._handle, keys)
