@@ -17,9 +17,29 @@ SUFFIXES = (
 )
 """Of the images that are read, in any case."""
 OTHER_IMAGES = (".avif", ".heic", ".heif", ".jp2", ".jxl", ".tga", ".psd", ".svg")
-"""Of images that are not read: refused, so that none is left out without a word."""
-OF_THE_SYSTEM = ("__MACOSX", "@eaDir", "lost+found")
-"""Folders that macOS, Synology and ext4 make: what is in them is no image of a person's own."""
+"""Of images that are not read; files with these are refused, as all that may be an image and is not read."""
+NO_IMAGES = (
+    *(".txt", ".md", ".rst", ".log", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".html"),
+    ":zone.identifier",
+)
+"""Ends of the names of files that are never images, in any case: text, tables, Windows' notes of downloads."""
+NO_IMAGES_NAMED = frozenset(
+    {
+        *("readme", "license", "licence", "copying", "copyright", "notice", "authors", "citation", "changelog"),
+        *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", ".ds_store", ".localized", ".directory", ".nomedia"),
+        *(".gitkeep", ".keep", ".gitignore", ".gitattributes"),
+    }
+)
+"""Whole names of such files, in lower case; those that begin with `._` are macOS's (AppleDouble) and none, too."""
+OF_THE_SYSTEM = frozenset(
+    {
+        *("__macosx", "@eadir", "lost+found", ".appledouble", ".trashes", ".spotlight-v100", ".fseventsd"),
+        *(".thumbnails", ".ipynb_checkpoints", ".git", ".svn", ".hg"),
+    }
+)
+"""Folders that systems and programs make, in lower case: what is in them is no image of a person's own."""
+RIGHT_SUFFIX = "end in .png, .jpg or what else it is"
+OUT = "move it out of the image folder"
 MOST_NAMES = 5
 
 
@@ -44,8 +64,8 @@ def data_root(text: str) -> Path:
 def look(root: Path) -> Layout:
     """Return how the image folder at `root` is laid out.
 
-    Raises DataError for a missing folder, fewer than two classes, classes that the two folders do not share, and
-    images beside the class folders.
+    Hidden folders are no classes. Raises DataError for a missing folder, fewer than two classes, classes that the two
+    folders do not share, and for images, or what may be one, beside the class folders.
     """
     try:
         return _look(root)
@@ -57,20 +77,25 @@ def count_images(root: Path) -> tuple[int, int]:
     """Return how many images there are to train and to test on, by their names. Raises DataError as `look`."""
     layout = look(root)
     try:
-        train, test = (sum(map(_images_in, visible(split))) for split in (layout.train, layout.test))
+        train, test = (
+            sum(_images_under(split / name) for name in layout.classes) for split in (layout.train, layout.test)
+        )
     except OSError as error:
         raise DataError(f"cannot read {error.filename or root}: {error.strerror or error}") from error
     return train, test
 
 
 def is_image(entry: os.DirEntry[str]) -> bool:
-    """Tell by its name whether a file is an image to be read. Raises DataError for an image of another kind."""
-    name = entry.name.lower()
-    if name.endswith(SUFFIXES):
+    """Tell whether one of the `entries` is an image to be read, by its name, or else a folder with more of them.
+
+    Raises DataError for everything else: it may be an image, which must not be left out without a word.
+    """
+    hidden = _is_hidden(entry)
+    if not hidden and entry.name.lower().endswith(SUFFIXES):
         return True
-    if name.endswith(OTHER_IMAGES):
-        raise DataError(f"{entry.path} is an image of a kind that is not read; save it as PNG")
-    return False
+    if is_folder(entry) and not hidden:
+        return False
+    raise DataError(f"{entry.path} {_why_refused(entry)}")
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
@@ -82,11 +107,11 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
     return False
 
 
-def visible(folder: str | Path) -> Iterator[os.DirEntry[str]]:
-    """Yield what a person has put into a folder: nothing hidden, and no folder of the system's own."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if not entry.name.startswith(".") and entry.name not in OF_THE_SYSTEM:
+def entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+    """Yield what lies in a folder, without what is listed above as never an image."""
+    with os.scandir(folder) as found:
+        for entry in found:
+            if not _is_never_image(entry):
                 yield entry
 
 
@@ -114,17 +139,44 @@ def _look(root: Path) -> Layout:
     return Layout(train, test, tuple(classes))
 
 
-def _images_in(entry: os.DirEntry[str]) -> int:
-    if is_folder(entry):
-        return sum(map(_images_in, visible(entry.path)))
-    return is_image(entry)
+def _is_never_image(entry: os.DirEntry[str]) -> bool:
+    name = entry.name.lower()
+    if name in OF_THE_SYSTEM:
+        return is_folder(entry)
+    listed = name in NO_IMAGES_NAMED or name.startswith("._") or name.endswith(NO_IMAGES)
+    return listed and not is_folder(entry)
+
+
+def _is_hidden(entry: os.DirEntry[str]) -> bool:
+    return entry.name.startswith(".")
+
+
+def _why_refused(entry: os.DirEntry[str]) -> str:
+    """Return what is wrong with something that is neither an image to be read nor a folder to look into."""
+    suffix = Path(entry.name).suffix
+    if _is_hidden(entry):
+        if is_folder(entry):
+            return f"is a folder hidden by the dot before its name; rename it without the dot, or {OUT}"
+        return (
+            "is a file hidden by the dot before its name; "
+            f"if it is an image, rename it to begin without a dot and {RIGHT_SUFFIX}, otherwise {OUT}"
+        )
+    if suffix.lower() in OTHER_IMAGES:
+        return "is an image of a kind that is not read; save it as PNG"
+    if suffix in ("", "."):
+        return f"has no suffix; if it is an image, rename it to {RIGHT_SUFFIX}, otherwise {OUT}"
+    return f"ends in {suffix}, which is no kind of image that is read; if it is one, save it as PNG, otherwise {OUT}"
+
+
+def _images_under(folder: str | Path) -> int:
+    return sum(1 if is_image(entry) else _images_under(entry.path) for entry in entries(folder))
 
 
 def _classes(split: Path) -> list[str]:
     classes = []
-    for entry in visible(split):
+    for entry in entries(split):
         if is_folder(entry):
-            classes.append(entry.name)
+            classes += [] if _is_hidden(entry) else [entry.name]
         elif is_image(entry):
             raise DataError(f"{entry.path} lies in no class folder; {LAYOUT}")
     return sorted(classes)

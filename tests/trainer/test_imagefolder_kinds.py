@@ -18,6 +18,7 @@ import torch
 from image_trees import plant, read, same, write
 from PIL import Image
 
+from domcli import imagetree
 from domcli.errors import DataError
 from domcli.trainer.datasets import decode, tree
 
@@ -197,6 +198,88 @@ def test_an_image_of_a_kind_that_is_not_read_is_not_left_out(root: Path) -> None
     (root / "train" / "ant" / "9.AVIF").write_text("")
     with pytest.raises(DataError, match=rf"^{re.escape(str(root))}/train/ant/9\.AVIF is an image of a kind"):
         read(root)
+
+
+RENAME = "end in .png, .jpg or what else it is, otherwise move it out of the image folder"
+HIDDEN = (
+    "is a file hidden by the dot before its name; if it is an image, rename it to begin without a dot and " + RENAME
+)
+MAYBE_IMAGES = {
+    "noext": f"has no suffix; if it is an image, rename it to {RENAME}",
+    "5.": f"has no suffix; if it is an image, rename it to {RENAME}",
+    "READMEs": f"has no suffix; if it is an image, rename it to {RENAME}",
+    ".5.png": HIDDEN,
+    ".png": HIDDEN,
+    ".hidden": HIDDEN,
+    ".HEIC": HIDDEN,
+    "9.HeIC": "is an image of a kind that is not read; save it as PNG",
+    **{
+        name: f"ends in {suffix}, which is no kind of image that is read; if it is one, save it as PNG, otherwise"
+        " move it out of the image folder"
+        for name, suffix in (("2.npy", ".npy"), ("4.png.gz", ".gz"), ("a.zip", ".zip"), ("1.PNG~", ".PNG~"))
+    },
+}
+"""Names of files that were given for images, perhaps, and how each is refused."""
+
+
+@pytest.mark.parametrize("place", ["train/ant", "test/cat", "train/ant/inner", "train"])
+@pytest.mark.parametrize("name", MAYBE_IMAGES)
+def test_what_may_be_an_image_is_refused_by_name(root: Path, name: str, place: str) -> None:
+    read(root)
+    file = root / place / name
+    file.parent.mkdir(exist_ok=True)
+    shutil.copy(root / "train" / "ant" / "0.png", file)
+    sentence = f"^{re.escape(f'{file} {MAYBE_IMAGES[name]}')}$"
+    for look in (read, imagetree.count_images):
+        with pytest.raises(DataError, match=sentence):
+            look(root)
+
+
+def test_a_hidden_folder_in_a_class_folder_is_refused_by_name(root: Path) -> None:
+    write(root / "train" / "ant" / ".more" / "9.png")
+    with pytest.raises(DataError, match=r"/train/ant/\.more is a folder hidden by the dot before its name; rename it"):
+        read(root)
+
+
+def test_a_hidden_folder_beside_the_class_folders_is_no_class(root: Path) -> None:
+    write(root / "train" / ".more" / "9.png")
+    assert read(root).class_names == ("ant", "cat")
+    assert imagetree.count_images(root) == (6, 2)
+
+
+NEVER_IMAGES = (
+    *(
+        ".DS_Store",
+        "._0.png",
+        "._0",
+        "Thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+        "Desktop.ini",
+        ".gitkeep",
+        ".gitignore",
+    ),
+    *("README", "LICENSE", "README.md", "notes.txt", "boxes.TXT", "a.csv", "a.tsv", "a.json", "a.jsonl", "a.xml"),
+    *("a.yaml", "a.yml", "a.html", "a.log", "a.rst", ".notes.txt", "0.png:Zone.Identifier", "Icon\r"),
+)
+
+
+@pytest.mark.parametrize("name", NEVER_IMAGES)
+def test_what_is_never_an_image_is_left_alone(root: Path, name: str) -> None:
+    expected = read(root)
+    for place in ("train", "train/ant", "test/cat"):
+        (root / place / name).write_text("no image")
+    assert same(read(root), expected)
+    assert imagetree.count_images(root) == (6, 2)
+
+
+@pytest.mark.parametrize("name", ["README", "a.txt", "v1.5", "a.npy", "noext", "thumbs.db"])
+def test_folders_of_such_names_are_looked_into(root: Path, name: str) -> None:
+    for split in ("train", "test"):
+        write(root / split / "ant" / name / "9.png")
+        write(root / split / name / "9.png")
+    assert len(read(root).train.labels) == 8
+    assert imagetree.count_images(root) == (8, 4)
 
 
 @pytest.mark.parametrize("target", [".", "..", "../../train", "../.."])

@@ -79,9 +79,9 @@ class Tree:
 
 
 def scan(root: Path) -> Tree:
-    """Return what lies under `root`. Files without the suffix of an image, and hidden ones, are left out.
+    """Return what lies under `root`. Nothing is left out but what `imagetree` lists as never an image.
 
-    Raises DataError for what `imagetree.look` refuses, an empty class, and images that are no regular files.
+    Raises DataError for what `imagetree` refuses, an empty class, and images that are no regular files.
     """
     layout = imagetree.look(root)
     digest = hashlib.sha256(VERSION.encode())
@@ -119,13 +119,13 @@ def _images(folder: Path) -> list[tuple[str, int, int]]:
         waiting: list[tuple[str, tuple[Identity, ...]]] = [("", tuple(map(_identity, (folder, *folder.parents[:2]))))]
         while waiting:
             inner, above = waiting.pop()
-            for entry in imagetree.visible(f"{folder}/{inner}"):
+            for entry in imagetree.entries(f"{folder}/{inner}"):
                 if imagetree.is_image(entry):
                     status = entry.stat()
                     if not stat.S_ISREG(status.st_mode):
                         files.open_bytes(Path(entry.path)).close()  # refuses it, saying what it is
                     found.append((inner + entry.name, status.st_size, status.st_mtime_ns))
-                elif imagetree.is_folder(entry):
+                else:
                     waiting.append((f"{inner}{entry.name}/", (*above, _not_above(entry, above))))
     except OSError as error:
         raise DataError(f"cannot read {error.filename or folder}: {reason(error)}") from error
