@@ -109,6 +109,12 @@ class RunDirectory:
         """Attacks on checkpoints after the training, a folder for each."""
         return self.path / "evaluations"
 
+    @property
+    def own(self) -> tuple[Path, ...]:
+        """Every file and folder of the run itself: nothing else may be written there."""
+        told = (self.settings, self.environment, self.process, self.ticket, self.brief, self.memorization)
+        return (*told, self.lock, self.events, self.log, self.reserve, self.checkpoints, self.evaluations)
+
     def checkpoint(self, label: str) -> Path:
         """Return the file of a checkpoint: `best`, `last` or `epoch-0010`."""
         return self.checkpoints / f"{label}.safetensors"
@@ -244,6 +250,17 @@ class RunDirectory:
         """Say which process is at work on this directory."""
         identity = msgspec.structs.replace(identity, directory=self.path.stat().st_ino)
         replace_text(self.process, msgspec.json.format(msgspec.json.encode(identity)).decode() + "\n", guarded=True)
+
+
+def kept_by(path: Path) -> RunDirectory | None:
+    """Return the run to which a place belongs, by what it is called or by where links lead, as a file of its own."""
+    called = path.absolute() if ".." not in path.parts else path.parent.resolve() / path.name
+    for way in (called, Path(os.path.realpath(path))):
+        for place in (way, *way.parents):
+            run = RunDirectory(place.parent)
+            if place in run.own and (files.is_regular(run.settings) or files.is_regular(run.events)):
+                return RunDirectory(run.path.resolve())
+    return None
 
 
 def create(

@@ -89,10 +89,12 @@ def bench(
     with Interrupts() as interrupts:
         report = measure(device, arguments, options.resolve_runs_dir(runs_dir), interrupts)
     if report is not None and report["cases"]:
-        if json_file is not None:
-            _write_json(report, json_file)
-        if json_file != STDOUT:
-            (together_text if together else bench_text).write_tables(report)
+        try:
+            if json_file is not None:
+                _write_json(report, json_file)
+        finally:  # whatever becomes of the file, what was measured is told
+            if json_file != STDOUT:
+                (together_text if together else bench_text).write_tables(report)
     elif interrupts.count:
         output.note("stopped before anything was measured")
     if interrupts.count:

@@ -172,9 +172,11 @@ def _check_places(file: Path | None, plot: Path | None) -> None:
 
         require_writable(file, shown=file, advice="; choose another --output")
     if plot is not None:
+        from domcli.exchange.files import require_writable
         from domcli.exchange.plot import format_of
 
         format_of(plot)
+        require_writable(plot, shown=plot, advice="; choose another --plot")
 
 
 def _refuse_nothing(comparison: Comparison) -> None:

@@ -35,6 +35,10 @@ def export(
         from domcli.exchange.files import ExportError
 
         raise ExportError("say where to: --csv FILE, --tensorboard DIR or both")
+    if csv is not None and csv != "-":
+        from domcli.exchange.files import require_writable
+
+        require_writable(Path(csv), shown=csv)
     from domcli.exchange.tensorboard import export as export_tensorboard
 
     found = read_runs(runs, runs_dir)

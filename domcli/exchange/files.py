@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
 
-from domcli import files, results
+from domcli import files, results, rundir
 from domcli.errors import DomcliError, StorageError
 from domcli.printable import quoted
 
@@ -17,9 +17,12 @@ class ExportError(DomcliError):
 
 
 def write_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Let `write` make a file that a person asked for (see domcli.results), `~` replaced. Raises StorageError."""
+    """Let `write` make a file that a person asked for (see domcli.results), `~` replaced.
+
+    Raises StorageError, also for what would overwrite a run's own file.
+    """
     try:
-        results.result(_place(path), write)
+        results.result(_place(path, path), write)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror}") from error
 
@@ -27,16 +30,25 @@ def write_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 def require_writable(path: Path, *, shown: Path | str, advice: str = "") -> None:
     """Find out before long work whether `write_file` can make a file there. Raises StorageError, naming `shown`."""
     try:
-        results.require_writable(_place(path))
+        results.require_writable(_place(path, shown))
     except OSError as error:
         raise StorageError(f"cannot write {shown}: {error.strerror}{advice}") from error
 
 
-def _place(path: Path) -> Path:
-    """Return a path with its `~` replaced. Raises OSError where that stands for nobody's folder, and none is there."""
+def _place(path: Path, shown: Path | str) -> Path:
+    """Return a path with its `~` replaced. Raises OSError where that stands for nobody's folder, and none is there.
+
+    Raises StorageError for a run's own file, whatever is or is not there yet.
+    """
     place = files.at_home(path)
     if place.parts[:1] and place.parts[0].startswith("~") and not files.exists(Path(place.parts[0])):
         raise OSError(errno.ENOENT, f"There is no folder {place.parts[0]}, and no such user", str(path))
+    run = rundir.kept_by(place)
+    if run is not None:
+        raise StorageError(
+            f"cannot write {shown}: that is one of the run {run.name}'s own files; "
+            f"choose another name, or a place outside of {run.path}"
+        )
     return place
 
 

@@ -15,8 +15,8 @@ import psutil
 import pytest
 from terminal import Terminal
 
-from domcli import devices
-from domcli.cli import bench_slot, benching
+from domcli import devices, results
+from domcli.cli import bench_slot, bench_text, benching, output
 from domcli.devices import CPU, Gpu, GpuProcess
 from domcli.errors import StorageError
 from domcli.launch import slots
@@ -233,3 +233,20 @@ def test_another_gpu_that_is_free_is_named(tmp_path, monkeypatch):
     assert said.endswith("; Ctrl-C ends this; --device cuda:3 would not wait")
     for slot in (*taken, kept):
         slot.close()
+
+
+@pytest.mark.usefixtures("measured")
+@pytest.mark.parametrize("kind", ["full", "pipe"])
+def test_what_was_measured_is_shown_when_its_file_cannot_be_written(cli, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(results, "READER_SECONDS", 0.0)
+    monkeypatch.setattr(bench_text, "write_tables", lambda report: output.data(f"table of {len(report['cases'])}"))
+    target = tmp_path / "found.json"
+    if kind == "full":
+        target.symlink_to("/dev/full")
+    else:
+        os.mkfifo(target)
+    done = cli("bench", "--device", "cpu", "--json", "found.json")
+    assert (done.returncode, done.stdout) == (2, "table of 1\n")
+    reason = {"full": "No space left on device", "pipe": "Is a named pipe that nobody reads"}[kind]
+    assert done.stderr.splitlines()[-1] == f"error: cannot write found.json: {reason}"
+    assert target.is_symlink() if kind == "full" else target.is_fifo()

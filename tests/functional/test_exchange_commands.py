@@ -165,3 +165,44 @@ def test_figures_of_nothing_fail(cli, log):
     assert (done.returncode, done.stdout) == (1, "")
     assert "PGD_DOM_RE: no epoch is finished yet" in done.stderr
     assert not Path("figures").exists()
+
+
+OVERWRITING = {
+    "csv": ("export", "PGD_DOM_RE", "--csv", "runs/PGD_DOM_RE/events.jsonl"),
+    "link": ("export", "PGD_DOM_RE", "--csv", "link.csv"),
+    "tensorboard": ("export", "PGD_DOM_RE", "--tensorboard", "runs/PGD_DOM_RE/checkpoints"),
+    "output": ("compare-runs", "PGD_DOM_RE", "-o", "runs/PGD_DOM_RE/environment.json"),
+    "plot": ("compare-runs", "PGD_DOM_RE", "--plot", "runs/PGD_DOM_RE/checkpoints/last.svg"),
+    "figures": ("figures", "PGD_DOM_RE", "-o", "runs/PGD_DOM_RE/checkpoints"),
+    "bench": ("bench", "--only", "none", "--json", "runs/PGD_DOM_RE/brief.json"),
+    "not there": ("export", "PGD_DOM_RE", "--csv", "runs/PGD_DOM_RE/queue.json"),
+}
+
+
+@pytest.mark.parametrize("kind", OVERWRITING)
+def test_a_runs_own_files_are_never_overwritten(cli, log, tmp_path, kind):
+    cli("import", str(log))
+    run = tmp_path / "runs" / "PGD_DOM_RE"
+    (tmp_path / "link.csv").symlink_to(run / "events.jsonl")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    done = cli(*OVERWRITING[kind])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1].startswith("error: cannot write ")
+    assert done.stderr.endswith(
+        f": that is one of the run PGD_DOM_RE's own files; choose another name, or a place outside of {run}\n"
+    )
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_file_of_another_name_may_lie_with_the_run(cli, log, tmp_path):
+    cli("import", str(log))
+    assert cli("export", "PGD_DOM_RE", "--csv", "runs/PGD_DOM_RE/table.csv").returncode == 0
+    assert cli("compare-runs", "PGD_DOM_RE", "--plot", "runs/PGD_DOM_RE/curve.svg").returncode == 0
+    assert {"table.csv", "curve.svg"} <= {path.name for path in (tmp_path / "runs" / "PGD_DOM_RE").iterdir()}
+
+
+def test_nothing_is_exported_when_one_of_two_places_is_refused(cli, log, tmp_path):
+    cli("import", str(log))
+    done = cli("export", "PGD_DOM_RE", "--tensorboard", "board", "--csv", "runs/PGD_DOM_RE/settings.toml")
+    assert done.returncode == 2
+    assert not (tmp_path / "board").exists()

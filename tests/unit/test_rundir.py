@@ -72,6 +72,31 @@ def test_files_have_the_names_of_the_design(tmp_path: Path) -> None:
     assert run.checkpoint("best") == tmp_path / "a" / "checkpoints" / "best.safetensors"
 
 
+def test_every_path_of_a_run_is_its_own() -> None:
+    run = RunDirectory(Path("a"))
+    named = {name for name, member in vars(RunDirectory).items() if isinstance(member, property)}
+    assert set(run.own) == {getattr(run, name) for name in named - {"name", "own"}}
+
+
+def test_what_a_run_keeps_is_known_through_links_and_other_names_are_free(tmp_path: Path) -> None:
+    run = make(tmp_path, "a")
+    (tmp_path / "scratch").mkdir()
+    run.checkpoints.rmdir()
+    run.checkpoints.symlink_to("../scratch")
+    (tmp_path / "link").symlink_to("a")
+    (tmp_path / "table.csv").symlink_to("a/events.jsonl")
+    kept = ("a/events.jsonl", "link/brief.json", "table.csv", "a/checkpoints/last.safetensors", "a/x/../process.json")
+    for name in (*kept, "a/evaluations/new/result.json", "a/queue.json/x"):
+        found = rundir.kept_by(tmp_path / name)
+        assert found is not None, name
+        assert found.path == run.path
+    (tmp_path / "other").mkdir()
+    for name in ("a/curve.svg", "a/checkpoints/../curve.svg", "a/x/events.jsonl", "events.jsonl", "other/brief.json"):
+        assert rundir.kept_by(tmp_path / name) is None, name
+    run.settings.unlink()
+    assert rundir.kept_by(run.log) is not None
+
+
 def test_others_may_read_a_run(tmp_path: Path) -> None:
     run = make(tmp_path, "a")
     assert run.path.stat().st_mode & 0o777 == 0o755
