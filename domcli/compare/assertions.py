@@ -69,6 +69,9 @@ def parse(text: str) -> Assertion:
     measure, left, comparison, right = form.groups()
     metric, _, named = measure.rpartition(".")
     point = next((point for point in POINTS if point == named), None)
+    if point is None and (measure in METRICS or GRAMMAR.fullmatch(measure)):
+        points = " or ".join(f"{measure}.{point}" for point in POINTS)
+        raise ComparisonError(f"--assert {quoted(text)}: {quoted(measure)} does not say of which epoch; write {points}")
     if point is None or not (metric in METRICS or GRAMMAR.fullmatch(metric)):
         raise ComparisonError(
             f"--assert {quoted(text)}: {quoted(measure)} is not known; it is {', '.join(METRICS)}, aa or an "

@@ -28,6 +28,8 @@ LONGEST_HEADER = 100_000_000
 
 MOST = 2**53
 """Of what a checkpoint counts."""
+MOST_PASSES = 1_000_000
+"""Steps, restarts or images of an evaluation."""
 
 Attack = Literal["pgd", "autoattack"]
 Norm = Literal["linf", "l2"]
@@ -136,6 +138,8 @@ def _refuse_senseless(epsilon: float | None, alpha: float | None, counts: dict[s
     for name, value in counts.items():
         if value is not None and value < 1:
             raise SettingsError(f"--{name} is {value}; it must be at least 1")
+        if value is not None and value > MOST_PASSES:
+            raise SettingsError(f"--{name} is more than {MOST_PASSES:,}, which no evaluation needs")
 
 
 def _refuse_pgd_parameters(given: dict[str, float | None]) -> None:
@@ -163,7 +167,10 @@ def _checkpoint_file(run: RunDirectory, wanted: str) -> Path:
     if files.is_regular(direct):
         inside = direct.resolve().parent == run.checkpoints.resolve()
         return run.checkpoints / direct.name if inside else direct.absolute()
-    kept = ", ".join(sorted(path.stem for path in run.checkpoints.glob("[!.]*.safetensors"))) or "none"
+    if os.sep not in wanted and os.path.lexists(named):
+        raise CheckpointError(f"{named} is not a regular file, so there is no checkpoint {quoted(wanted)} to evaluate")
+    found = filter(files.is_regular, run.checkpoints.glob("[!.]*.safetensors"))
+    kept = ", ".join(sorted(path.stem for path in found)) or "none"
     raise CheckpointError(f"{run.name} has no checkpoint {quoted(wanted)}, and there is no such file; it has {kept}")
 
 

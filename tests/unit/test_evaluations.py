@@ -126,6 +126,13 @@ def test_a_copy_elsewhere_is_taken_and_that_of_another_run_is_not(run: RunDirect
 def test_a_missing_checkpoint_names_those_that_are_there(run: RunDirectory) -> None:
     with pytest.raises(CheckpointError, match=r"a-run has no checkpoint 'epoch-0007'.*it has best, epoch-0002, last$"):
         plan(run, checkpoint="epoch-0007")
+    run.checkpoint("last").unlink()
+    run.checkpoint("last").mkdir()
+    with pytest.raises(CheckpointError, match=r"last\.safetensors is not a regular file, so there is no checkpoint"):
+        plan(run, checkpoint="last")
+    with pytest.raises(CheckpointError, match=r"it has best, epoch-0002$"):
+        plan(run, checkpoint="epoch-0007")
+    run.checkpoint("last").rmdir()
     for path in run.checkpoints.iterdir():
         path.unlink()
     with pytest.raises(CheckpointError, match=r"it has none$"):
@@ -170,6 +177,8 @@ def test_autoattack_without_its_package_says_how_to_get_it(run: RunDirectory, mo
         ({"alpha": 0.0}, "--alpha is 0"),
         ({"alpha": float("inf")}, "--alpha is inf"),
         ({"steps": 0}, "--steps is 0; it must be at least 1"),
+        ({"steps": 10**23}, "--steps is more than 1,000,000, which no evaluation needs"),
+        ({"restarts": 1_000_001}, "--restarts is more than 1,000,000"),
         ({"restarts": 0}, "--restarts is 0"),
         ({"images": -3}, "--images is -3"),
     ],
