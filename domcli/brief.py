@@ -1,12 +1,13 @@
 """What a list shows of a run, kept by its trainer beside the stream, so that a list need not read all of it.
 
 brief.json says what the stream held up to a byte; what was appended since is read as usual. It is only a shortcut: a
-run without it, or whose stream does not fit it, is read from the beginning.
+run without it, or whose settings or stream have changed since, is read from the beginning.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from typing import Any
 
 import msgspec
@@ -21,8 +22,10 @@ from domcli.rundir import UNREADABLE, RunDirectory
 from domcli.runstate import RunState, fold
 from domcli.stream import EventReader, EventWriter
 
-BRIEF = 2
+BRIEF = 3
 """Version of the file; a file of another version is not used."""
+TAIL_BYTES = 4096
+"""How much of the stream is looked at again, before the byte up to which the brief tells of it."""
 
 
 class Brief(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +34,8 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
     version: int = BRIEF
     offset: Count
     lines: Count
+    basis: str
+    """Of what it was made (see `basis_of`)."""
     state: RunState
     findings: tuple[Finding, ...]
     """What the overfitting watch said of all epochs."""
@@ -67,6 +72,7 @@ class BriefWriter(EventWriter):
         brief = Brief(
             offset=self.size,
             lines=self._lines,
+            basis=basis_of(self._run, self.size),
             state=self._state.condensed(),
             findings=watch(self._state.epochs, context_of(settings, self._state.started)),
             settings=settings,
@@ -79,7 +85,16 @@ def read_brief(run: RunDirectory) -> Brief | None:
     """Return what the trainer kept; None if it kept nothing, or it does not fit the stream."""
     try:
         brief = msgspec.json.decode(files.read_bytes(run.brief, files.LARGE), type=Brief)
-        size = run.events.stat().st_size
+        return brief if brief.version == BRIEF and brief.basis == basis_of(run, brief.offset) else None
     except UNREADABLE:
         return None
-    return brief if brief.version == BRIEF and brief.offset <= size else None
+
+
+def basis_of(run: RunDirectory, offset: int) -> str:
+    """Return a digest of settings.toml and of the end of what the stream holds up to a byte. Raises OSError."""
+    digest = hashlib.blake2b(files.read_bytes(run.settings), digest_size=16)
+    begin = max(0, offset - TAIL_BYTES)
+    with files.open_bytes(run.events) as stream:
+        stream.seek(begin)
+        digest.update(stream.read(offset - begin))
+    return digest.hexdigest()

@@ -198,12 +198,14 @@ def _nobody(ticket: str) -> ProcessIdentity:
 
 
 def _write_brief(run: RunDirectory) -> None:
-    from domcli.brief import Brief
+    from domcli.brief import Brief, basis_of
     from domcli.runs import read_run
 
     found: Run = read_run(run)
+    size = run.events.stat().st_size
     brief = Brief(
-        offset=run.events.stat().st_size,
+        offset=size,
+        basis=basis_of(run, size),
         lines=run.events.read_bytes().count(b"\n"),
         state=found.state.condensed(),
         findings=found.findings,

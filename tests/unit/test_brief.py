@@ -72,14 +72,35 @@ def test_it_is_kept_at_the_end_of_epochs_and_of_the_run(run: RunDirectory, event
 
 
 def test_only_what_was_appended_since_is_read(run: RunDirectory) -> None:
-    train(run, started(), epoch_end(1))
-    before = run.events.stat().st_size
-    run.events.write_bytes(b" " * before + encode(epoch_end(2)))
+    train(run, started(), *map(epoch_end, range(1, 31)))
+    before = run.events.read_bytes()
+    seen_again = before[-brief.TAIL_BYTES :]
+    run.events.write_bytes(b" " * (len(before) - len(seen_again)) + seen_again + encode(epoch_end(31)))
     found = read_run(run, brief=True)
-    assert (found.problem, found.state.epochs_done) == (None, 2)
+    assert (found.problem, found.state.epochs_done) == (None, 31)
     with run.events.open("ab") as file:
         file.write(b"oops\n")
-    assert str(read_run(run, brief=True).problem).startswith(f"{run.events}, line 4: not an event")
+    assert str(read_run(run, brief=True).problem).startswith(f"{run.events}, line 33: not an event")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff", b"[train]\nepochs = 30\n", b"[train"], ids=repr)
+def test_settings_that_have_changed_since_are_read(run: RunDirectory, content: bytes | None) -> None:
+    train(run, started(), epoch_end(1))
+    run.settings.unlink()
+    if content is not None:
+        run.settings.write_bytes(content)
+    assert read_brief(run) is None
+    assert shown(run, brief=True) == shown(run, brief=False)
+    told = read_run(run, brief=True).problem
+    assert (told is None) == (content in (b"", b"[train]\nepochs = 30\n"))
+
+
+def test_a_stream_that_was_altered_at_the_same_length_is_read(run: RunDirectory) -> None:
+    train(run, started(), epoch_end(1), epoch_end(2))
+    run.events.write_bytes(run.events.read_bytes().replace(b'"natural_accuracy":0.', b'"natural_accuracy":7e9'))
+    assert read_brief(run) is None
+    assert shown(run, brief=True) == shown(run, brief=False)
+    assert read_run(run, brief=True).problem is not None
 
 
 def test_a_resumed_trainer_goes_on_with_it(run: RunDirectory) -> None:
