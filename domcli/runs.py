@@ -55,10 +55,12 @@ class Run:
     def total_epochs(self) -> int | None:
         """How many epochs it is to have; None where nothing says so that can be true."""
         started, wanted = self.state.started, self._train_setting("epochs")
+        if self.status == "queued" and self.ticket is not None and self.ticket.epochs:
+            return self.ticket.epochs
         if started is None or not 0 < started.epochs < 2**63:
             return wanted
         # A run that is to be trained on says so in its settings before its trainer does.
-        return wanted if wanted and self.status == "queued" else started.epochs
+        return wanted if wanted and self.status not in ("running", "finished") else started.epochs
 
     @property
     def span(self) -> int | None:

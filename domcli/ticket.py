@@ -36,6 +36,9 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     """It may start on a device where fewer than so many trainers run."""
     threads: Count | None = None
     """CPU threads of its trainer; None: its share of the cores."""
+    epochs: Count | None = None
+    """Train to this epoch: settings.toml says so from its launch on, and nothing is changed if it never comes to that.
+    None: to the epoch that stands there."""
     max_retries: Count = 0
     retries: Count = 0
     """How often it has been launched again after a failure."""

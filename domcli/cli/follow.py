@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Literal, Protocol
@@ -33,12 +33,15 @@ AT_WORK = ("queued", "starting", "running")
 LOADING = "loading PyTorch and the data"
 """What a trainer does before its first event."""
 
-Ending = Literal["finished", "stopped", "failed", "refused", "killed", "crashed", "left"]
+Ending = Literal["finished", "stopped", "failed", "refused", "killed", "crashed", "left", "withdrawn"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a launch ended, `left` if it goes on. `reason` is a sentence, or None where nothing went wrong."""
+    """How a launch ended, `left` if it goes on, `withdrawn` if it never came to one: the run is what it was before.
+
+    `reason` is a sentence, or None where nothing went wrong.
+    """
 
     ending: Ending
     run: Run
@@ -106,6 +109,7 @@ def follow(runs: Sequence[RunDirectory], view: View, interrupts: Interrupts) -> 
     started. Where that fails again and again it is told, and runs are followed only while they are queued or at work.
     """
     readers = [RunReader(run) for run in runs]
+    waiting = Waiting()
     folders = sorted({run.path.parent for run in runs})
     handled, next_wake, stalls = 0, 0.0, 0
     with view:
@@ -117,16 +121,39 @@ def follow(runs: Sequence[RunDirectory], view: View, interrupts: Interrupts) -> 
                     view.say(f"the queue is not advanced: {why}")
                 next_wake = time.monotonic() + WAKE_SECONDS
             found = [reader.read() for reader in readers]
-            view.update(found)
+            view.update([waiting.seen(run) for run in found])
             # Where nobody can advance the queue, a run that was to be launched again is not.
             if interrupts.leave or all(ended(run, retried=stalls < MOST_STALLS) for run in found):
-                return [_outcome(run) for run in found]
+                return [Outcome("withdrawn", run) if waiting.in_vain(run) else _outcome(run) for run in found]
             # Read once: the next may come while this one is passed on.
             count = interrupts.count
             if count > handled:
                 _pass_on(found, kill=count > 1, view=view)
                 handled = count
             time.sleep(POLL_SECONDS)
+
+
+class Waiting:
+    """Remembers how runs were while they waited: what a former trainer did is not to be told of the launch awaited."""
+
+    def __init__(self) -> None:
+        self._before: dict[Path, tuple[object, object]] = {}
+
+    def in_vain(self, run: Run) -> bool:
+        """Tell whether a run that was trained before has left the queue without a launch."""
+        before = self._before.get(run.directory.path)
+        return run.status != "queued" and run.process is not None and before == _last_words(run)
+
+    def seen(self, run: Run) -> Run:
+        """Return the run as it is to be shown: one that waited in vain as it was then."""
+        if run.status == "queued":
+            self._before[run.directory.path] = _last_words(run)
+        return replace(run, status="queued") if self.in_vain(run) else run
+
+
+def _last_words(run: Run) -> tuple[object, object]:
+    launch = run.process and (run.process.ticket, run.process.pid, run.process.launched)
+    return launch, run.state.closing
 
 
 def ended(run: Run, *, retried: bool = True) -> bool:
@@ -193,10 +220,13 @@ def _pass_on(runs: Sequence[Run], *, kill: bool, view: View) -> None:
     """Take the runs out of the queue, and ask their trainers to stop or kill them."""
     ask = launch.kill if kill else launch.request_stop
     # What waits is taken out first: it would begin as soon as another run ends.
+    asked = False
     for run in sorted(runs, key=lambda run: run.status != "queued"):
         if not ended(run):
             with contextlib.suppress(DomcliError):  # it has ended by itself at this moment
-                launch.request_end(run.directory, ask)
+                asked = launch.request_end(run.directory, ask) is not None or asked
+    if not asked:
+        return
     whom, who = ("them", "trainers write checkpoints") if len(runs) > 1 else ("it", "the trainer writes a checkpoint")
     killing = f"killing the trainer{'s' if len(runs) > 1 else ''}"
     view.say(killing if kill else f"stopping: {who}; press Ctrl-C again to kill {whom}")

@@ -86,6 +86,9 @@ def watch(runs: Sequence[RunDirectory], interrupts: Interrupts) -> list[Outcome]
                 _tell_stopped(outcome)
         elif outcome.ending in ("failed", "killed", "crashed"):
             _tell_failed(outcome)
+        elif outcome.ending == "withdrawn":
+            name, status = outcome.run.directory.name, outcome.run.status
+            output.note(f"{name} was taken out of the queue; it is {status}, as before")
         elif outcome.ending == "finished" and interrupts.count and len(outcomes) == 1:
             output.note(f"{outcome.run.directory.name} finished before it could be stopped")
     return outcomes

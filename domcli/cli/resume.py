@@ -46,12 +46,12 @@ def resume(
 
     found = select_runs(runs, states, runs_dir, verb="resume")
     if epochs is not None:
-        _extend(found, epochs)
-    refused = {run.directory.name: why for run in found if (why := _why_not(run))}
+        _require_extensible(found, epochs)
+    refused = {run.directory.name: why for run in found if epochs is None and (why := _why_not(run))}
     for run in found:
         if run.status == "failed" and run.state.diverged:
             output.warning(f"{run.directory.name} diverged; gone on with on the same kind of device, it does so again")
-    _queue(found, refused, devices, jobs_per_gpu, max_retries, detach=detach, as_json=as_json)
+    _queue(found, refused, devices, jobs_per_gpu, max_retries, epochs=epochs, detach=detach, as_json=as_json)
 
 
 def retry(
@@ -88,24 +88,25 @@ def follow(
     _follow(_readable(found), Onlooker(), as_json=as_json)
 
 
-def _extend(found: list[Run], epochs: int) -> None:
-    """Have runs go on to another number of epochs. Raises the DomcliError of the first that cannot; none is changed."""
-    from domcli.launch.extend import extend, extended
-    from domcli.runs import read_run
+def _require_extensible(found: list[Run], epochs: int) -> None:
+    """Say how runs will go on to another number of epochs; nothing is changed before they are launched.
 
+    Raises the DomcliError of the first that cannot.
+    """
+    from domcli.launch.extend import extended
+
+    spans = {}
     for run in found:
         if (why := _at_work(run)) is not None:
             raise ProcessError(why)
         run.directory.require_own("resume")
-        extended(run, epochs)
-    for place, run in enumerate(found):
-        train = extend(run.directory, epochs).train
-        if train.epochs > train.span:
+        spans[run.directory.name] = extended(run, epochs).train.span
+    for name, span in spans.items():
+        if epochs > span:
             output.note(
-                f"{run.directory.name}: after {counted(train.span, 'epoch')} its schedule has ended, and it goes on to "
-                f"epoch {train.epochs} at the last learning rate"
+                f"{name}: after {counted(span, 'epoch')} its schedule has ended, and it goes on to epoch {epochs} at "
+                "the last learning rate"
             )
-        found[place] = read_run(run.directory, brief=True)
 
 
 def _queue(
@@ -115,10 +116,13 @@ def _queue(
     jobs_per_gpu: str,
     max_retries: int,
     *,
+    epochs: int | None = None,
     detach: bool,
     as_json: bool,
 ) -> None:
     """Queue the runs but for those that are refused, each for its reason, and follow them."""
+    import msgspec
+
     from domcli import launch
     from domcli.cli.follow import Interrupts
     from domcli.cli.summary import as_json as summary
@@ -130,7 +134,7 @@ def _queue(
     directories = list(resumable)
     tickets = launching.tickets(list(resumable.values()), devices, jobs_per_gpu, max_retries)
     for directory, ticket in zip(directories, tickets, strict=True):
-        launch.enqueue(directory, ticket)
+        launch.enqueue(directory, msgspec.structs.replace(ticket, epochs=epochs))
     for folder in {directory.path.parent for directory in directories}:
         launch.wake(folder)
     if not detach:

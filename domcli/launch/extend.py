@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import tomli_w
 
-from domcli import files, presets
+from domcli import checkpoints, files, presets
 from domcli.errors import ProcessError, StorageError
-from domcli.launch.control import sole_access
 from domcli.plural import counted
 from domcli.rundir import RunDirectory
 from domcli.runs import Run, read_run
@@ -23,7 +22,7 @@ def extended(run: Run, epochs: int) -> Settings:
     """Return the settings of a run that is to have so many epochs, over the schedule that it has begun.
 
     The schedule and the warm-up keep the epochs that they span: a longer schedule would have been another one from the
-    first step on. Raises ProcessError or SettingsError with the reason why that cannot be.
+    first step on. Raises ProcessError, SettingsError or CheckpointError with the reason why that cannot be.
     """
     name, done = run.directory.name, run.state.epochs_done
     settings = presets.from_run(run.directory)
@@ -43,29 +42,29 @@ def extended(run: Run, epochs: int) -> Settings:
     tables["train"] |= {"epochs": epochs, "schedule_epochs": train.span}
     if epochs == train.span:
         del tables["train"]["schedule_epochs"]
-    return presets.resolve_tables(tables, f"--epochs {epochs}")
+    wanted = presets.resolve_tables(tables, f"--epochs {epochs}")
+    if os.path.lexists(run.directory.checkpoint("last")):
+        checkpoints.about_last(run.directory, wanted)
+    return wanted
 
 
-def extend(directory: RunDirectory, epochs: int) -> Settings:
-    """Have settings.toml say that the run is to have so many epochs, and return its settings (see `extended`).
+def extend(directory: RunDirectory, epochs: int) -> None:
+    """Have settings.toml say that the run is to have so many epochs (see `extended`), for a caller that holds its lock.
 
-    It is then to be queued; should that not happen any more, `domcli resume` does it. Raises ProcessError for a run
-    that is queued or at work, StorageError if nothing can be written.
+    Where it says so already, after a launch that failed, nothing is written. Raises StorageError if nothing can be.
     """
-    directory.require_own("resume")
-    with sole_access(directory):
-        if directory.waiting_ticket() is not None:
-            raise ProcessError(f"{directory.name} is queued already; take it out with domcli stop first")
-        settings = extended(read_run(directory), epochs)
-        try:
-            before = directory.settings.stat()
-            files.replace_text(directory.settings, tomli_w.dumps(settings.to_dict()))
-            # By that time runs are listed, oldest first: this one is no younger than before.
-            os.utime(directory.settings, ns=(before.st_atime_ns, before.st_mtime_ns))
-            files.unlink(directory.brief)  # it tells of the settings of before
-        except OSError as error:
-            raise StorageError(f"cannot write {directory.settings}: {error.strerror}") from error
-    return settings
+    run = read_run(directory)
+    train = run.settings.get("train")
+    if isinstance(train, dict) and train.get("epochs") == epochs:
+        return
+    settings = extended(run, epochs)
+    try:
+        before = directory.settings.stat()
+        files.replace_text(directory.settings, tomli_w.dumps(settings.to_dict()))
+        # By that time runs are listed, oldest first: this one is no younger than before.
+        os.utime(directory.settings, ns=(before.st_atime_ns, before.st_mtime_ns))
+    except OSError as error:
+        raise StorageError(f"cannot write {directory.settings}: {error.strerror}") from error
 
 
 def is_complete(run: Run) -> bool:

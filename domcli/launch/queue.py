@@ -20,7 +20,7 @@ from domcli.errors import ProcessError, RunDirectoryError, StorageError
 from domcli.events import Stopped
 from domcli.launch import locks
 from domcli.launch.control import sole_access
-from domcli.launch.extend import is_complete
+from domcli.launch.extend import extended, is_complete
 from domcli.launch.slots import HostFolder, host_folder, require_writable
 from domcli.process import ProcessIdentity
 from domcli.rundir import RunDirectory, discard
@@ -85,7 +85,8 @@ def renewed(ticket: Ticket, **changes: Any) -> Ticket:
 def enqueue(run: RunDirectory, ticket: Ticket) -> None:
     """Queue a run that is to go on from its last checkpoint, in the folder of its first launch if that is still there.
 
-    Raises ProcessError for a run that is finished, queued or at work, StorageError if nothing can be written.
+    Raises ProcessError for a run that is finished, queued or at work, StorageError if nothing can be written, and what
+    `extended` raises for one that cannot be trained to the epoch that the ticket asks for.
     """
     run.require_own("resume")
     run.require_untouched()
@@ -96,7 +97,9 @@ def enqueue(run: RunDirectory, ticket: Ticket) -> None:
             raise ProcessError(f"{run.name} is queued already")
         if "imported_from" in run.read_environment():
             raise ProcessError(f"{run.name} was imported from a log: there is no checkpoint to go on from")
-        if is_complete(read_run(run)):
+        if ticket.epochs is not None:
+            extended(read_run(run), ticket.epochs)
+        elif is_complete(read_run(run)):
             raise ProcessError(f"{run.name} is finished: there is nothing left to resume")
         identity = run.read_process()
         if identity is not None and identity.host == ticket.host and identity.folder.is_dir():

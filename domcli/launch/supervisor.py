@@ -25,6 +25,7 @@ from domcli.errors import DomcliError, ProcessError, RunDirectoryError, StorageE
 from domcli.events import Failed
 from domcli.launch import control, locks, queue, slots
 from domcli.launch.control import Placement, sole_access, start_locked
+from domcli.launch.extend import extend
 from domcli.printable import log_to_stderr
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
@@ -139,7 +140,7 @@ class Supervisor:
                 found = run.waiting_ticket()
                 if found is None or found.id != ticket.id:
                     return
-                child = self._spawn(run, lock, placement)
+                child = self._spawn(run, lock, placement, ticket.epochs)
         except StorageError as error:
             log.warning("%s: %s", run.name, error)
             self._launch_after = time.monotonic() + STORAGE_SECONDS
@@ -150,7 +151,9 @@ class Supervisor:
                 self._children[run.path] = child
                 log.info("%s: trainer %d on %s", run.name, child.pid, slot.device.name)
 
-    def _spawn(self, run: RunDirectory, lock: int, placement: Placement) -> subprocess.Popen[bytes] | None:
+    def _spawn(
+        self, run: RunDirectory, lock: int, placement: Placement, epochs: int | None
+    ) -> subprocess.Popen[bytes] | None:
         try:
             run.require_untouched()
         except RunDirectoryError as error:
@@ -160,9 +163,13 @@ class Supervisor:
             self._close(run, "refused", f"the folder in which it was queued is gone: {placement.folder}")
             return None
         try:
+            if epochs is not None:
+                extend(run, epochs)
             return start_locked(run, lock, placement, self._command)
-        except ProcessError as error:
-            self._close(run, "error", str(error))
+        except StorageError:
+            raise
+        except DomcliError as error:
+            self._close(run, "error" if isinstance(error, ProcessError) else "refused", str(error))
             return None
 
     def _fail(self, run: RunDirectory, ticket: Ticket, cause: Cause, reason: str) -> None:

@@ -13,18 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from domcli import files
+from domcli import checkpoints, files
 from domcli.errors import CheckpointError, StorageError
 from domcli.rundir import RunDirectory
 from domcli.trainer.failure import STORAGE
 from domcli.trainer.snapshot import Snapshot
 from domcli.trainer.state import Training
 
-SCHEMA = 1
 RESUME = "resume."
 MOST = 2**53
 """Of what is counted."""
@@ -52,7 +51,7 @@ def state_of(training: Training) -> dict[str, Tensor]:
 def about(training: Training) -> dict[str, Any]:
     """Return what stands beside the tensors of this moment."""
     counters = {counter: getattr(training, counter) for counter in COUNTERS}
-    return {"schema": SCHEMA, "settings": training.settings.fingerprint(), **counters}
+    return {"schema": checkpoints.SCHEMA, "settings": training.settings.fingerprint(), **counters}
 
 
 def write_last(path: Path, snapshot: Snapshot) -> None:
@@ -68,9 +67,7 @@ def write_weights(path: Path, snapshot: Snapshot, also: Mapping[str, Any]) -> No
 def restore_last(run: RunDirectory, training: Training) -> None:
     """Take up the state of checkpoints/last. Raises CheckpointError if it is damaged or of other settings."""
     path = run.checkpoint("last")
-    about = read_about(path)
-    if about.get("settings") != training.settings.fingerprint():
-        raise CheckpointError(f"{path} was written with other settings than settings.toml; it cannot be resumed")
+    about = checkpoints.about_last(run, training.settings)
     try:
         tensors = _loaded(path)
         training.classifier.network.load_state_dict(_without_prefix(tensors))
@@ -79,21 +76,6 @@ def restore_last(run: RunDirectory, training: Training) -> None:
             setattr(training, counter, _counted(training, counter, about[counter]))
     except (SafetensorError, KeyError, RuntimeError, OSError) as error:
         raise CheckpointError(f"{path} is damaged ({str(error).splitlines()[0]}); it cannot be resumed") from error
-
-
-def read_about(path: Path) -> dict[str, Any]:
-    """Return what stands beside the weights: epoch, step, accuracies. Raises CheckpointError if it cannot be read."""
-    try:
-        files.open_bytes(path).close()
-        with safe_open(path, framework="numpy") as file:
-            about = json.loads((file.metadata() or {})["domcli"])
-    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not a readable domcli checkpoint: {error}") from error
-    if not isinstance(about, dict) or not isinstance(schema := about.get("schema", 0), int):
-        raise CheckpointError(f"{path} is not a readable domcli checkpoint: it does not say of which schema it is")
-    if schema > SCHEMA:
-        raise CheckpointError(f"{path} was written by a newer domcli; upgrade domcli")
-    return about
 
 
 def load_weights(path: Path, network: nn.Module) -> None:

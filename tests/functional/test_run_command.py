@@ -393,3 +393,54 @@ def test_a_run_with_settings_that_are_not_valid_is_not_launched(cli, run):
     assert done.returncode == 2
     assert "train.epochs is 0" in done.stderr
     assert run.read_process() == before
+
+
+@pytest.fixture
+def finished_and_waiting(cli, run):
+    """A finished run that is to be trained on, behind another that keeps the device."""
+    cli("run", *SHORT, scenario="finish")
+    cli("run", "natural-dom-re", *SHORT[1:], "--detach", scenario="wait")
+    return run.settings.read_text()
+
+
+def test_a_run_that_waits_to_be_trained_on_is_taken_out_unchanged(cli, run, until, finished_and_waiting):
+    waiting = cli.begin("resume", NAME, "--epochs", "6")
+    lines = [waiting.stderr.readline() for _ in range(2)]
+    assert lines[1] == f"{NAME}: queued\n"
+    found = read_run(run)
+    assert (found.status, found.total_epochs) == ("queued", 6)
+    waiting.send_signal(signal.SIGINT)
+    out, err = waiting.communicate(timeout=60)
+    assert (waiting.returncode, err) == (130, f"{NAME} was taken out of the queue; it is finished, as before\n")
+    assert out.startswith(f"{NAME}: finished after 4 of 4 epochs")
+    assert run.settings.read_text() == finished_and_waiting
+    assert read_run(run).status == "finished"
+
+
+def test_a_detached_run_that_waits_to_be_trained_on_is_stopped_unchanged(cli, run, finished_and_waiting):
+    assert cli("resume", NAME, "--epochs", "6", "--detach").returncode == 0
+    assert cli("runs", NAME, "--json").stdout.count('"epochs": 6') == 1
+    assert cli("stop", NAME).returncode == 0
+    assert run.settings.read_text() == finished_and_waiting
+    found = read_run(run)
+    assert (found.status, found.total_epochs) == ("finished", 4)
+
+
+@pytest.mark.parametrize("damage", ["garbage", "folder", "fifo", "empty"])
+def test_a_finished_run_whose_checkpoint_is_damaged_is_not_trained_on(cli, run, damage):
+    cli("run", *SHORT, scenario="finish")
+    before = run.settings.read_text()
+    last = run.checkpoint("last")
+    last.parent.mkdir(exist_ok=True)
+    last.unlink(missing_ok=True)
+    if damage == "folder":
+        last.mkdir()
+    elif damage == "fifo":
+        os.mkfifo(last)
+    else:
+        last.write_bytes(b"garbage" * 70 if damage == "garbage" else b"")
+    done = cli("resume", NAME, "--epochs", "6", "--detach")
+    assert done.returncode == 2
+    assert f"{NAME}/checkpoints/last.safetensors is not a readable domcli checkpoint" in done.stderr
+    assert run.settings.read_text() == before
+    assert (read_run(run).status, read_run(run).ticket) == ("finished", None)

@@ -16,6 +16,7 @@ from damage_readers import changed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from domcli import checkpoints
 from domcli.errors import CheckpointError, DomcliError
 from domcli.rundir import RunDirectory
 from domcli.trainer import checkpoint
@@ -64,7 +65,7 @@ def of_the_gpu(path: Path) -> None:
 
 
 READERS: dict[str, tuple[str, Read]] = {
-    "checkpoint.read_about": ("checkpoints/last.safetensors", checkpoint.read_about),
+    "checkpoints.read_about": ("checkpoints/last.safetensors", checkpoints.read_about),
     "memorization": ("memorization.npy", lambda path: LossArchive(path, 4, 70).keep(0, torch.zeros(70))),
     "images": ("images.npz", lambda path: cache.load(path, "as it is", 2)),
     "cpu": ("cpu.json", of_the_cpu),

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from domcli import presets
 from domcli.errors import ProcessError, StorageError
 from domcli.events import Finished, Started
-from domcli.launch.extend import extend
+from domcli.launch.extend import extend, extended
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
 from domcli.trainer.memorization import LossArchive
@@ -103,7 +103,7 @@ def test_a_cyclical_schedule_is_not_gone_beyond(tmp_path: Path) -> None:
     tiny.train_here(run)
     before = run.settings.read_text()
     with pytest.raises(ProcessError, match="cannot be trained beyond epoch 2: there its cyclical schedule ends"):
-        extend(run, 3)
+        extended(read_run(run), 3)
     with pytest.raises(ProcessError, match="has 2 epochs already: --epochs 2 leaves nothing to train"):
-        extend(run, 2)
+        extended(read_run(run), 2)
     assert run.settings.read_text() == before

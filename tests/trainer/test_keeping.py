@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 from trainer_killed_at_points import chosen_accuracy
 
-from domcli import files
+from domcli import checkpoints, files
 from domcli.errors import ProcessError, StorageError
 from domcli.events import AnyEvent, CheckpointSaved, EpochEnd, Finished, Started, Stopped, TrainMetrics
 from domcli.rundir import RunDirectory
@@ -108,7 +108,7 @@ def test_last_is_written_first_and_then_at_most_every_thirty_seconds(scene: Scen
     scene.written()
     assert scene.saved("last") == [1, 4, 7, 9]
     assert scene.saved("best") == [2]
-    assert checkpoint.read_about(scene.run.checkpoint("last"))["epoch"] == 9
+    assert checkpoints.read_about(scene.run.checkpoint("last"))["epoch"] == 9
 
 
 def test_last_is_written_at_the_end_and_when_asked_however_soon(scene: Scene) -> None:
@@ -208,7 +208,7 @@ def test_counters_and_tensors_are_those_of_the_moment_though_they_are_written_la
     last, best = scene.run.checkpoint("last"), scene.run.checkpoint("best")
     counters = {"epoch": 1, "step": 0, "best": 0.5, "seconds": 7.0, "epoch_seconds": 3.0}
     for path in (last, best):
-        about = checkpoint.read_about(path)
+        about = checkpoints.read_about(path)
         assert {key: about[key] for key in counters} == counters
     torch.testing.assert_close(load_file(last), expected, rtol=0, atol=0)
     weights = {name: value for name, value in expected.items() if not name.startswith(checkpoint.RESUME)}
@@ -312,7 +312,7 @@ def test_a_stop_writes_last_before_it_is_told(tmp_path: Path, monkeypatch: pytes
     assert isinstance(stopped, Stopped)
     assert (saved.label, saved.epoch, saved.step) == ("last", 2, 2)
     assert (stopped.epoch, stopped.step) == (2, 2)
-    about = checkpoint.read_about(run.checkpoint("last"))
+    about = checkpoints.read_about(run.checkpoint("last"))
     assert (about["epoch"], about["step"]) == (2, 2)
 
 
@@ -339,7 +339,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def epoch_of(path: Path) -> int:
-    return int(checkpoint.read_about(path)["epoch"]) if path.exists() else 0
+    return int(checkpoints.read_about(path)["epoch"]) if path.exists() else 0
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -364,7 +364,7 @@ def test_killed_at_any_point_best_is_not_behind_and_a_resume_equals_an_undisturb
     for name in ("best", "last"):
         found, expected = (load_file(one.checkpoint(name)) for one in (run, undisturbed))
         torch.testing.assert_close(found, expected, rtol=0, atol=0)
-        abouts = [checkpoint.read_about(one.checkpoint(name)) for one in (run, undisturbed)]
+        abouts = [checkpoints.read_about(one.checkpoint(name)) for one in (run, undisturbed)]
         assert len({(about["epoch"], about["step"], about["best"]) for about in abouts}) == 1
     assert [path.name for path in sorted(run.checkpoints.iterdir())] == ["best.safetensors", "last.safetensors"]
     shown, whole = read_run(run), read_run(undisturbed)

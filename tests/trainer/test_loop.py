@@ -12,7 +12,7 @@ import pytest
 import tiny
 import torch
 
-from domcli import cores
+from domcli import checkpoints, cores
 from domcli.errors import CheckpointError, DataError, NonFiniteLossError
 from domcli.events import BusyCores, CheckpointSaved, EpochEnd, Finished, Progress, Started
 from domcli.stream import EventReader, EventWriter
@@ -103,7 +103,7 @@ def test_best_is_the_first_of_the_highest_and_its_weights_give_its_accuracy(tmp_
     assert [epoch.epoch for epoch in epochs if epoch.best][-1] == best.epoch
     saved = [event.epoch for event in tiny.of_kind(events, CheckpointSaved) if event.label == "best"]
     assert saved[-1] == best.epoch
-    assert checkpoint.read_about(run.checkpoint("best"))["test"]["pgd_accuracy"] == highest
+    assert checkpoints.read_about(run.checkpoint("best"))["test"]["pgd_accuracy"] == highest
     training = tiny.training("pgd-dom-re", "train.epochs=6")
     checkpoint.load_weights(run.checkpoint("best"), training.classifier.network)
     draws = Draws(0, Purpose.TEST, best.epoch - 1)
