@@ -64,6 +64,9 @@ REQUIRED = {
 }
 """What a value must do, by the kind of problem the validation found."""
 
+LONGEST_SHOWN = 60
+"""Characters of what was typed that are shown again."""
+
 _HEADER = re.compile(r"\s*\[{1,2}([^\[\]#=]+)\]{1,2}\s*(?:#.*)?")
 _KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
 
@@ -89,10 +92,12 @@ class _Origin:
         """Return the place of `section` or `section.key`, or the nearest one known."""
         section = key.partition(".")[0]
         if key in self.overrides:
-            return f"--set {self.overrides[key]}"
+            return f"--set {_short(self.overrides[key])}"
         if key in self.lines or section in self.lines:
             return f"{self.source}, line {self.lines.get(key) or self.lines[section]}"
-        return next((f"--set {text}" for name, text in self.overrides.items() if _within(name, section)), self.source)
+        return next(
+            (f"--set {_short(text)}" for name, text in self.overrides.items() if _within(name, section)), self.source
+        )
 
     def of_section(self, section: str, problem: str) -> str:
         """Return the place of a problem of several keys: where the last of those it speaks of was set."""
@@ -132,7 +137,8 @@ def resolve_tables(tables: Tables, source: str, overrides: Sequence[str] = (), q
 
 def from_run(run: RunDirectory) -> Settings:
     """Return the settings of a run. Raises SettingsError if its settings.toml is missing, damaged or not valid."""
-    return _resolve_text(_read(run.settings), str(run.settings), (), False)
+    text = _read(run.settings, "every run has one, and says there how it is trained")
+    return _resolve_text(text, str(run.settings), (), False)
 
 
 def _folder() -> Path:
@@ -168,13 +174,11 @@ def _locate(name_or_path: str) -> Path:
     raise SettingsError(f"unknown preset {quoted(name_or_path)}; {hint}")
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, advice: str = "give the path of a TOML file, or a name of `domcli presets`") -> str:
     try:
         return files.read_text(path, encoding="utf-8-sig")
     except FileNotFoundError as error:
-        raise SettingsError(
-            f"there is no file {path}; give the path of a TOML file, or a name of `domcli presets`"
-        ) from error
+        raise SettingsError(f"there is no file {path}; {advice}") from error
     except OSError as error:
         raise SettingsError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
@@ -213,7 +217,14 @@ def _lines(text: str) -> dict[str, int]:
 
 
 def _plain(key: str) -> str:
-    return ".".join(part.strip(" \t\"'") for part in key.split("."))
+    return ".".join(map(_unquoted, key.split(".")))
+
+
+def _unquoted(part: str) -> str:
+    try:
+        return next(iter(tomli.loads(f"{part} = 0")))
+    except tomli.TOMLDecodeError:  # a dot within quotes
+        return part.strip(" \t\"'")
 
 
 def _resolve_text(text: str, source: str, overrides: Sequence[str], quick: bool) -> Settings:
@@ -234,6 +245,10 @@ def _validate(tables: Tables, origin: _Origin, overrides: Sequence[str], quick: 
             table[key] = value
             origin.overrides.pop(f"{section}.{key}", None)
             origin.overrides[f"{section}.{key}"] = text
+    try:
+        toml.refuse_large(merged)
+    except toml.NumberTooLarge as error:
+        raise SettingsError(f"{origin.of(error.key)}: {error}") from error
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:
@@ -261,7 +276,7 @@ def _sentence(problem: ErrorDetails, origin: _Origin) -> str:
     item = problem["loc"][2:]
     subject = f"value {int(item[0]) + 1} of {key}" if item else key
     typed = origin.overrides.get(key, "").partition("=")[2].strip()
-    shown = typed if typed and isinstance(value, float) and not item else _shown(value)
+    shown = _short(typed) if typed and isinstance(value, float) and not item else _shown(value)
     shown += " (text)" if isinstance(value, str) and kind.endswith("_type") else ""
     if kind not in REQUIRED:
         return f"{origin.of(key)}: {subject} is {shown}: {problem['msg']}"
@@ -313,8 +328,11 @@ def _shown(value: object) -> str:
     if isinstance(value, list) and any(isinstance(part, dict) for part in value):
         return "a list of tables"
     shown = repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False, default=str)
-    shown = printable_json(shown)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+    return _short(printable_json(shown))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
 
 
 def _within(key: str, section: str) -> bool:

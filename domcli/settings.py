@@ -35,9 +35,9 @@ class DataSettings(Section):
     """Data set; `imagefolder` reads ROOT/train/CLASS/* and ROOT/test/CLASS/* (or val); `digits` needs no download."""
     root: Annotated[str, Field(min_length=1)] = "data"
     """Folder of the data set; relative paths start at the folder the command is run in."""
-    train_images: Annotated[int, Field(ge=1)] | None = None
+    train_images: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
     """Use only this many training images, spread evenly over the classes; absent: all."""
-    test_images: Annotated[int, Field(ge=1)] | None = None
+    test_images: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
     """Use only this many test images, spread evenly over the classes; absent: all."""
     mean: Channels | None = None
     """Mean of each channel, images in [0, 1], for normalisation; absent: known for the set, or computed from it."""
@@ -73,7 +73,7 @@ class TrainSettings(Section):
     """Passes over the training set, E."""
     schedule_epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Epochs that schedule and warm-up span, where not E; after them the last learning rate stays; absent: E."""
-    batch_size: Annotated[int, Field(ge=1)] = 128
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 128
     """Images a step; the last, smaller batch of an epoch is kept."""
     max_lr: Annotated[float, Field(gt=0)] = 0.1
     """Highest learning rate of the schedule."""
@@ -114,9 +114,9 @@ class AttackSettings(Section):
     """Radius of the perturbation, in 1/255, for both norms (L2: 128 is 0.5)."""
     alpha: Annotated[float, Field(gt=0)] = 2.0
     """Step size, in 1/255."""
-    steps: Annotated[int, Field(ge=1)] = 10
+    steps: Annotated[int, Field(ge=1, le=1_000_000)] = 10
     """Steps of PGD; FGSM takes one whatever stands here."""
-    restarts: Annotated[int, Field(ge=1)] = 1
+    restarts: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     """Random starts; each image keeps the perturbation with the highest loss."""
 
 
@@ -148,11 +148,11 @@ class EvaluationSettings(Section):
     """none: natural accuracy only; pgd: PGD with the norm and epsilon of [attack], and one step for FGSM training."""
     alpha: Annotated[float, Field(gt=0)] = 2.0
     """Step size of the evaluation attack, in 1/255."""
-    steps: Annotated[int, Field(ge=1)] = 20
+    steps: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     """Steps of the evaluation attack (PGD-20)."""
-    restarts: Annotated[int, Field(ge=1)] = 1
+    restarts: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     """Random starts of the evaluation attack."""
-    every: Annotated[int, Field(ge=1)] = 1
+    every: Annotated[int, Field(ge=1, le=100_000)] = 1
     """Evaluate after every so many epochs, and after the last."""
     train_attack: bool = False
     """Also attack the whole training set with the training attack at every evaluation (about the cost of an epoch)."""
@@ -161,7 +161,7 @@ class EvaluationSettings(Section):
 class CheckpointSettings(Section):
     """Which states are kept besides the best and the last."""
 
-    every: Annotated[int, Field(ge=0)] = 10
+    every: Annotated[int, Field(ge=0, le=100_000)] = 10
     """Keep the weights of every so many epochs; 0: of none."""
 
 

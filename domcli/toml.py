@@ -8,6 +8,7 @@ import tomli
 
 DEEPEST = 32
 """Levels of a document that may hold anything: none that domcli writes has more than five."""
+TOO_DEEP = f"nested more than {DEEPEST} levels deep"
 BITS = 64
 """Of a whole number in TOML."""
 
@@ -25,19 +26,27 @@ def tables_of(text: str) -> dict[str, Any]:
 
     Numbers beyond 64 bits are refused: TOML has none, and those of many hexadecimal digits Python cannot write.
     """
-    tables = tomli.loads(text)
+    try:
+        tables = tomli.loads(text)
+    except tomli.TOMLDecodeError:
+        raise
+    except ValueError as error:  # Python reads no decimal number of so many digits
+        raise ValueError(f"it has a whole number of more than {BITS} bits") from error
+    except RecursionError as error:
+        raise RecursionError(TOO_DEEP) from error
     refuse_deep(tables)
-    _refuse_large(tables, ())
+    refuse_large(tables)
     return tables
 
 
-def _refuse_large(content: Any, keys: tuple[str, ...]) -> None:
+def refuse_large(content: Any, keys: tuple[str, ...] = ()) -> None:
+    """Raise NumberTooLarge for content with a whole number that TOML cannot hold; `keys` is where it stands."""
     if isinstance(content, dict):
         for key, inner in content.items():
-            _refuse_large(inner, (*keys, key))
+            refuse_large(inner, (*keys, key))
     elif isinstance(content, list):
         for inner in content:
-            _refuse_large(inner, keys)
+            refuse_large(inner, keys)
     elif isinstance(content, int) and not -(2 ** (BITS - 1)) <= content < 2 ** (BITS - 1):
         raise NumberTooLarge(".".join(keys))
 
@@ -54,4 +63,4 @@ def refuse_deep(content: Any) -> None:
         ]
         if not level:
             return
-    raise RecursionError(f"nested more than {DEEPEST} levels deep")
+    raise RecursionError(TOO_DEEP)

@@ -376,6 +376,14 @@ def test_a_refused_resume_keeps_the_run(cli, run):
     assert len(read_run(run).state.epochs) == 1
 
 
+def test_a_run_without_settings_is_not_told_to_name_a_preset(cli, run):
+    cli("run", *SHORT, scenario="die")
+    run.settings.unlink()
+    done = cli("resume", NAME)
+    assert done.returncode == 2
+    assert done.stderr.endswith("settings.toml; every run has one, and says there how it is trained\n")
+
+
 def test_the_runs_folder_is_the_option_then_the_variable(cli, tmp_path, monkeypatch):
     monkeypatch.setenv("DOMCLI_RUNS_DIR", str(tmp_path / "from-variable"))
     cli("run", *SHORT, scenario="finish")

@@ -76,7 +76,21 @@ def test_whole_numbers_are_read_as_other_programs_write_them(key: str, written: 
 @pytest.mark.parametrize("key", [*WHOLE, *NUMBERS])
 def test_a_number_that_cannot_even_be_written_is_refused_as_it_was_typed(key: str) -> None:
     (problem,) = set_problems(f"{key}=0x{'f' * 5000}")
-    assert re.fullmatch(rf'--set {key}=0xf{{5000}}: {key} is "0xf+\.\.\. \(text\); it must be a .*number', problem)
+    assert re.fullmatch(rf'--set {key}=0xf+\.\.\.: {key} is "0xf+\.\.\. \(text\); it must be a .*number', problem)
+
+
+EVERY_WHOLE = [*WHOLE, *(key for key, value in every_key() if type(value) is int and key not in WHOLE)]
+
+
+@pytest.mark.parametrize("key", EVERY_WHOLE)
+def test_whole_numbers_end_somewhere(key: str) -> None:
+    """And no run is made that could not be read again."""
+    assert set_problems(f"{key}={10**23}") == [f"--set {key}={10**23}: {key} is a whole number of more than 64 bits"]
+    (problem,) = set_problems(f"{key}={10**12}")
+    assert re.fullmatch(rf"--set {key}=10{{12}}: {key} is 10{{12}}; it must be (at most|less than) \d+", problem)
+    (problem,) = set_problems(f"{key}={'9' * 5000}")
+    assert len(problem) < 250
+    assert f"{key} is 9999" in problem
 
 
 @pytest.mark.parametrize(("written", "value"), [("True", True), ("FALSE", False), ("true", True), ("false", False)])

@@ -98,12 +98,17 @@ def test_a_problem_of_an_override_names_it(override: str, said: str) -> None:
     assert set_problems(override) == [f"--set {override}: {said}"]
 
 
+def test_a_number_that_python_does_not_read_is_said_in_words(file: Path) -> None:
+    text = f"[train]\n\nepochs = {'9' * 5000}\n"
+    assert problems(file, text) == ["mine.toml: not valid TOML: it has a whole number of more than 64 bits"]
+
+
 def test_what_a_terminal_would_obey_is_shown_escaped(file: Path) -> None:
     text = '[train]\n"\\u001b[2J" = 1\n[model]\nname = "\\u009b2J"\n'
     allowed = "it must be one of preactresnet18, wideresnet34-10"
     assert problems(file, text) == [
         f'mine.toml, line 4: model.name is "\\u009b2J"; {allowed}',
-        'mine.toml, line 1: unknown key train."\\u001b[2J"; the keys of [train] are '
+        'mine.toml, line 2: unknown key train."\\u001b[2J"; the keys of [train] are '
         "epochs, schedule_epochs, batch_size, max_lr, schedule, momentum, weight_decay, seed, precision",
     ]
 
