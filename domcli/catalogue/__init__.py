@@ -1,0 +1,45 @@
+"""What the settings choose by name: data sets, networks, objectives, operations, attacks, schedules, threshold rules.
+
+Each entry says what can be known of it without PyTorch, and where its work is. Whatever needs the names, the sizes or
+the costs of such things reads them here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from domcli.catalogue.attacks import ATTACKS, Attack
+from domcli.catalogue.datasets import DATASETS, Dataset, Download, Member
+from domcli.catalogue.entry import Entry, Kind, Option
+from domcli.catalogue.networks import NETWORKS, ByWidth, Network, Residual
+from domcli.catalogue.objectives import OBJECTIVES, Objective
+from domcli.catalogue.operations import OPERATIONS, Operation
+from domcli.catalogue.schedules import SCHEDULES, Schedule
+from domcli.catalogue.thresholds import THRESHOLDS, ThresholdRule
+
+KINDS: tuple[Kind[Any], ...] = (DATASETS, NETWORKS, OBJECTIVES, OPERATIONS, ATTACKS, SCHEDULES, THRESHOLDS)
+
+__all__ = [
+    "ATTACKS",
+    "DATASETS",
+    "KINDS",
+    "NETWORKS",
+    "OBJECTIVES",
+    "OPERATIONS",
+    "SCHEDULES",
+    "THRESHOLDS",
+    "Attack",
+    "ByWidth",
+    "Dataset",
+    "Download",
+    "Entry",
+    "Kind",
+    "Member",
+    "Network",
+    "Objective",
+    "Operation",
+    "Option",
+    "Residual",
+    "Schedule",
+    "ThresholdRule",
+]

@@ -1,0 +1,49 @@
+"""The attacks that can be trained against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from domcli.catalogue.entry import Entry, Kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack(Entry):
+    """A way to train: naturally, or against perturbations of gradient steps from a random start."""
+
+    paradigm: str
+    """What the paper calls training so, as in the names of presets."""
+    fixed_steps: int | None = None
+    """The steps that it takes whatever `attack.steps` says; None: those."""
+    official_threshold: float
+    """T of the paper on CIFAR-10."""
+
+    @property
+    def perturbs(self) -> bool:
+        """Whether there is a perturbation at all."""
+        return self.fixed_steps != 0
+
+    @property
+    def one_step(self) -> bool:
+        """Whether it is a one-step attack, which is then tested beside PGD, too."""
+        return self.fixed_steps == 1
+
+    def steps(self, wanted: int) -> int:
+        """Return the gradient steps of one restart where `attack.steps` is `wanted`."""
+        return wanted if self.fixed_steps is None else self.fixed_steps
+
+
+ATTACKS = Kind(
+    "attack",
+    ("attack.name",),
+    Attack,
+    Attack(name="none", about="natural training", paradigm="natural", fixed_steps=0, official_threshold=0.2),
+    Attack(
+        name="fgsm",
+        about="one step from a random start (RS-FGSM)",
+        paradigm="fgsm",
+        fixed_steps=1,
+        official_threshold=2.0,
+    ),
+    Attack(name="pgd", about="several steps", paradigm="pgd", official_threshold=1.5),
+)

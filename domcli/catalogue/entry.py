@@ -1,0 +1,97 @@
+"""What every entry of the catalogue has, and the kinds of entries by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Generic, TypeVar
+
+from domcli.errors import SettingsError
+from domcli.printable import quoted
+
+Work = str | Callable[..., Any]
+"""What does an entry's work: `module:name`, imported where it is done, or the function itself."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """A number of an entry's own, set in [options] as `NAME-OPTION` (such as `trades-beta`)."""
+
+    name: str
+    default: float
+    about: str
+    least: float | None = None
+    most: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """Something that the settings choose by its name: what can be said of it without PyTorch, and where its work is."""
+
+    name: str
+    about: str
+    """What it is, in a phrase for help texts."""
+    work: Work | None = None
+    """What does it, as its kind says; None where there is nothing to do."""
+    options: tuple[Option, ...] = ()
+
+    def load(self) -> Callable[..., Any]:
+        """Return what does the work, imported if need be."""
+        if self.work is None:
+            raise LookupError(f"{self.name} does nothing")
+        if not isinstance(self.work, str):
+            return self.work
+        module, _, name = self.work.partition(":")
+        found: Callable[..., Any] = getattr(import_module(module), name)
+        return found
+
+
+E = TypeVar("E", bound=Entry)
+
+
+class Kind(Generic[E]):
+    """All entries of a kind by name, in the order in which they are listed."""
+
+    def __init__(self, title: str, keys: tuple[str, ...], entry: type[E], *entries: E) -> None:
+        """`title`: what one entry is called in a sentence; `keys`: the settings that name one; `entry`: its type."""
+        self.title = title
+        self.keys = keys
+        self.entry = entry
+        self._entries: dict[str, E] = {}
+        for one in entries:
+            self.add(one)
+
+    def __iter__(self) -> Iterator[E]:
+        return iter(tuple(self._entries.values()))
+
+    def __getitem__(self, name: str) -> E:
+        """Return the entry of a name. Raises SettingsError if there is none."""
+        found = self._entries.get(name)
+        if found is None:
+            near = difflib.get_close_matches(name, self._entries, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self._entries)}"
+            raise SettingsError(f"unknown {self.title} {quoted(name)}; {hint}")
+        return found
+
+    def get(self, name: object) -> E | None:
+        """Return the entry of a name, None where it is not known here, as with one that an extension has added."""
+        return self._entries.get(name) if isinstance(name, str) else None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the entries, in their order."""
+        return tuple(self._entries)
+
+    def add(self, entry: E) -> None:
+        """Add an entry. Raises SettingsError if its name is taken."""
+        if entry.name in self._entries:
+            raise SettingsError(
+                f"the {self.title} {quoted(entry.name)} is there already; give the new one another name"
+            )
+        self._entries[entry.name] = entry
+
+    def remove(self, name: str) -> None:
+        """Take an entry out again."""
+        del self._entries[name]

@@ -1,0 +1,32 @@
+"""The objectives: which loss the attack raises, and which one the update lowers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from domcli.catalogue.cost import Passes
+from domcli.catalogue.entry import Entry, Kind
+
+NOTHING = Passes(0, 0, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective(Entry):
+    """An objective. Its work returns a trainer.objective.Objective from the options of the settings."""
+
+    extra: Passes = NOTHING
+    """Passes over each image that a step of adversarial training costs beside those of cross-entropy."""
+    in_evaluation_mode: bool = False
+    """Whether the network is in evaluation mode while the attack asks for gradients."""
+
+
+OBJECTIVES = Kind(
+    "objective",
+    ("train.objective",),
+    Objective,
+    Objective(
+        name="cross-entropy",
+        about="cross-entropy of the perturbed images (paper, Equation 2)",
+        work="domcli.trainer.objectives.cross_entropy:cross_entropy",
+    ),
+)

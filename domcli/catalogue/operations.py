@@ -1,0 +1,70 @@
+"""What can be done with high-confidence patterns: nothing, leave them out, or make images of them that are harder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from domcli.catalogue.entry import Entry, Kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation(Entry):
+    """An operation of DOM, and what it does to the patterns of a batch.
+
+    `weigh`: its work returns the weights of their losses (B, float32) from which of them are high-confidence (B
+    booleans). `augment`: its work returns images (B x C x H x W, float32 in [0, 1], channels_last) from such images,
+    draws from the CPU's generator alone and never waits for the device.
+    """
+
+    does: Literal["nothing", "weigh", "augment"]
+    everywhere: bool = False
+    """Whether it can be done to every image of every epoch, too (`data.augment`)."""
+    label: str = ""
+    """What the paper's tables call DOM with it."""
+    official: str | None = None
+    """What the official implementation calls it."""
+
+    @property
+    def augments(self) -> bool:
+        """Whether it replaces images."""
+        return self.does == "augment"
+
+    @property
+    def weighs(self) -> bool:
+        """Whether it changes what patterns count in the update."""
+        return self.does == "weigh"
+
+
+OPERATIONS = Kind(
+    "operation",
+    ("dom.operate", "data.augment"),
+    Operation,
+    Operation(name="none", about="nothing", does="nothing", everywhere=True),
+    Operation(
+        name="remove",
+        about="DOM_RE",
+        work="domcli.trainer.operations.remove:remove",
+        does="weigh",
+        label="DOM_RE",
+        official="RE",
+    ),
+    Operation(
+        name="augmix",
+        about="AugMix (Hendrycks et al., 2020)",
+        work="domcli.trainer.operations.augmix:augmix",
+        does="augment",
+        everywhere=True,
+        label="DOM_DA(AugMix)",
+        official="DA_AUG",
+    ),
+    Operation(
+        name="randaugment",
+        about="RandAugment (Cubuk et al., 2020)",
+        work="domcli.trainer.operations.randaugment:randaugment",
+        does="augment",
+        everywhere=True,
+        label="DOM_DA(RandAugment)",
+        official="DA_Rand",
+    ),
+)
