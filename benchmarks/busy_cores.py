@@ -174,6 +174,8 @@ def _serve(case: str) -> int:
     from domcli.trainer import device as devices
     from domcli.trainer.bench.sides import synthetic_images
     from domcli.trainer.data import Dataset, ImageSet
+    from domcli.trainer.engine import Engine
+    from domcli.trainer.fast.convert import convert
     from domcli.trainer.fast.cpu import Way
     from domcli.trainer.fast.twin import Twins
     from domcli.trainer.seeding import Purpose, reseed
@@ -187,14 +189,16 @@ def _serve(case: str) -> int:
     pictures = ImageSet(images.contiguous(memory_format=torch.channels_last), labels)
     means = ((0.5,) * 3, (0.25,) * 3)
     training = Training.fresh(settings, Dataset(pictures, pictures, tuple("0123456789"), *means), cpu)
-    training.engine.network = Twins(training.classifier)
+    convert(training.classifier)
+    engine = Engine(training)
+    engine.compute(Twins(training.classifier), {})
     Way(torch.get_num_threads(), case == "kernels").take()
     done, index = 0, torch.arange(len(labels))
     for line in sys.stdin:
         steps, began, cpu_began = int(line), time.perf_counter(), time.process_time()
         for _ in range(steps):
             reseed(0, Purpose.STEP, 0, done)
-            training.engine.step(index, 0.01, False)
+            engine.step(index, 0.01, False)
             done += 1
         taken, used = (time.perf_counter() - began) / steps, (time.process_time() - cpu_began) / steps
         state = [training.meter.sums, *training.classifier.state_dict().values()]

@@ -21,10 +21,10 @@ from domcli.errors import DeviceError
 from domcli.presets import available, resolve
 from domcli.stream import NoSink
 from domcli.trainer import device as devices
-from domcli.trainer.bench.sides import fresh_training, median_loss, synthetic_images
+from domcli.trainer.bench.sides import engine_on, median_loss, synthetic_images
+from domcli.trainer.engine import Engine
 from domcli.trainer.loop import train_epoch
 from domcli.trainer.report import ProgressReporter
-from domcli.trainer.state import Training
 from domcli.trainer.stop import StopFlag
 
 STEPS = 20
@@ -59,10 +59,11 @@ def waits_among(events: Sequence[Any]) -> Counter[str]:
     return Counter(name for name in calls if any(part in name for part in WAITING))
 
 
-def waits_of(training: Training, trace: Path | None = None) -> Counter[str]:
+def waits_of(engine: Engine, trace: Path | None = None) -> Counter[str]:
     """Return how often each call waited within an epoch of a training, which has done none before."""
-    reporter, stop, step = ProgressReporter(training, NoSink()), StopFlag(), training.engine.step
-    train_epoch(training, reporter, stop)  # records the graphs
+    training = engine.training
+    reporter, stop, step = ProgressReporter(training, NoSink()), StopFlag(), engine.step
+    train_epoch(training, engine, reporter, stop)  # records the graphs
     training.step = 0
     training.meter.reset()
 
@@ -70,10 +71,10 @@ def waits_of(training: Training, trace: Path | None = None) -> Counter[str]:
         with record_function(STEP):
             step(index, lr, dom_active)
 
-    training.engine.step = marked  # type: ignore[method-assign]
+    engine.step = marked  # type: ignore[method-assign]
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if training.device.type == "cuda" else [])]
     with profile(activities=activities) as recorder:
-        train_epoch(training, reporter, stop)
+        train_epoch(training, engine, reporter, stop)
     if trace is not None:
         recorder.export_chrome_trace(str(trace))
     events: Sequence[Any] = recorder.events()
@@ -83,8 +84,8 @@ def waits_of(training: Training, trace: Path | None = None) -> Counter[str]:
 def _waits(preset: str, device: torch.device, trace: Path | None) -> Counter[str]:
     settings = resolve(preset, ["train.max_lr=1e-6"])
     settings = resolve(preset, ["train.max_lr=1e-6", f"dom.threshold={median_loss(settings)}"])
-    training = fresh_training(settings, device, *synthetic_images(STEPS * settings.train.batch_size))
-    return waits_of(training, trace)
+    engine = engine_on(settings, device, *synthetic_images(STEPS * settings.train.batch_size))
+    return waits_of(engine, trace)
 
 
 if __name__ == "__main__":

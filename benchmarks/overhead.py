@@ -16,8 +16,8 @@ import torch
 
 from domcli.presets import resolve
 from domcli.trainer import seeding
-from domcli.trainer.bench.sides import fresh_training, median_loss, synthetic_images
-from domcli.trainer.state import Training
+from domcli.trainer.bench.sides import engine_on, median_loss, synthetic_images
+from domcli.trainer.engine import Engine
 
 PRESETS = ("natural-dom-augmix", "natural-dom-randaugment")
 
@@ -54,25 +54,26 @@ def main() -> None:
     clock = Clock()
     torch.Tensor.backward = clock.wrap(torch.Tensor.backward)  # type: ignore[method-assign]
     for preset in PRESETS:
-        shares = _shares(_training(preset, options.width), clock, options.steps)
+        shares = _shares(_engine(preset, options.width), clock, options.steps)
         low, middle, high = (100 * value for value in (min(shares), statistics.median(shares), max(shares)))
         print(f"{preset:26} {middle:5.1f} % of the passes ({low:.1f} to {high:.1f})")
 
 
-def _training(preset: str, width: int) -> Training:
+def _engine(preset: str, width: int) -> Engine:
     overrides = [f"model.width={width}", "train.max_lr=1e-6"]
     threshold = median_loss(resolve(preset, overrides))
     settings = resolve(preset, [*overrides, f"dom.threshold={threshold}"])
-    return fresh_training(settings, torch.device("cpu"), *synthetic_images(settings.train.batch_size))
+    return engine_on(settings, torch.device("cpu"), *synthetic_images(settings.train.batch_size))
 
 
-def _shares(training: Training, clock: Clock, steps: int) -> list[float]:
+def _shares(engine: Engine, clock: Clock, steps: int) -> list[float]:
+    training = engine.training
     training.classifier.forward = clock.wrap(training.classifier.forward)  # type: ignore[method-assign]
     index, shares = torch.arange(training.patterns), []
     for step in range(steps + 1):
         seeding.reseed(0, seeding.Purpose.STEP, 0, step)
         clock.seconds, began = 0.0, time.perf_counter()
-        training.engine.step(index, 1e-6, dom_active=True)
+        engine.step(index, 1e-6, dom_active=True)
         total = time.perf_counter() - began
         if step:  # the first one warms up
             shares.append((total - clock.seconds) / clock.seconds)

@@ -1,13 +1,11 @@
 """Plain steps: with DOMCLI_PLAIN=1 a run is computed one operation at a time, to compare, and to look for bugs.
 
-It belongs to the run: environment.json keeps what was asked for when the run was created, in `plain`.
+It belongs to the run, which keeps what was asked for when it was created (see computation).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any
 
 VARIABLE = "DOMCLI_PLAIN"
 
@@ -17,7 +15,7 @@ def asked_for() -> bool:
     return os.environ.get(VARIABLE, "") not in ("", "0")
 
 
-def as_created(environment: Mapping[str, Any]) -> None:
+def as_decided(wanted: bool | None) -> None:
     """Have this process do as was asked for when the run was created, whatever its own environment says."""
-    if isinstance(wanted := environment.get("plain"), bool):
+    if wanted is not None:
         os.environ[VARIABLE] = "1" if wanted else ""

@@ -54,6 +54,11 @@ class RunDirectory:
         return self.path / "environment.json"
 
     @property
+    def computation(self) -> Path:
+        """How the run computes, decided at its first start: a resume does the same."""
+        return self.path / "computation.json"
+
+    @property
     def process(self) -> Path:
         """Identity of the trainer that was launched last."""
         return self.path / "process.json"
@@ -112,7 +117,15 @@ class RunDirectory:
     @property
     def own(self) -> tuple[Path, ...]:
         """Every file and folder of the run itself: nothing else may be written there."""
-        told = (self.settings, self.environment, self.process, self.ticket, self.brief, self.memorization)
+        told = (
+            self.settings,
+            self.environment,
+            self.computation,
+            self.process,
+            self.ticket,
+            self.brief,
+            self.memorization,
+        )
         return (*told, self.lock, self.events, self.log, self.reserve, self.checkpoints, self.evaluations)
 
     def checkpoint(self, label: str) -> Path:
@@ -160,7 +173,7 @@ class RunDirectory:
     def require_untouched(self) -> None:
         """Raise RunDirectoryError if a file by which the run is trained belongs to another user than the run."""
         owner = self.owner()
-        told = (self.settings, self.environment, self.process, self.ticket, self.checkpoints)
+        told = (self.settings, self.environment, self.computation, self.process, self.ticket, self.checkpoints)
         for path in (*told, self.events, self.log, self.lock, self.reserve):
             with contextlib.suppress(FileNotFoundError):
                 found = path.lstat()

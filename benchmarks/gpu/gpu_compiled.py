@@ -21,9 +21,11 @@ from stage_training import (
     training_of,
 )
 
+from domcli.computation import Computation
 from domcli.timing.estimate import IMAGES
 from domcli.trainer import device as devices
 from domcli.trainer.fast import cuda
+from domcli.trainer.fast.recorded import RecordingEngine
 from domcli.trainer.fast.remembered import conditions, recall
 
 STEPS = 20
@@ -33,20 +35,20 @@ def run(place: Place, report: Report) -> None:
     """Time steps as written, settle as a long run does, and time steps again."""
     settings = settings_of(place, "pgd-10")
     training = training_of(place, settings, 20 * settings.train.batch_size)
-    engine_of(place, training, "graphs")
-    written, _ = timed_steps(place, training, STEPS)
+    engine = engine_of(place, training, "graphs")
+    written, _ = timed_steps(place, engine, STEPS)
     report.keep("written_ms", milliseconds(written))
     report.line(f"as written {1e3 * written:.2f} ms a step")
-    del training
+    del training, engine
 
     forget_peak(device_of(place))
     training = training_of(place, settings, 20 * settings.train.batch_size)
-    engine = engine_of(place, training, "graphs")
+    engine = RecordingEngine(training, recorder_of(place))
     cuda.LONG = 0.0
     if place.cpu:
         cuda.BACKEND = "eager"  # traced as for a GPU; there is nothing to gain, and compiling takes minutes
     began = time.monotonic()
-    cuda.settle(training, {}, IMAGES["cifar10"], recorder_of(place))
+    cuda.settle(training, engine, Computation(), IMAGES["cifar10"], recorder_of(place))
     devices.wait_for(training.device)
     settled, about = time.monotonic() - began, described(place, engine)
     report.keep("settle_s", settled)
@@ -55,7 +57,7 @@ def run(place: Place, report: Report) -> None:
     why = about.get("not_compiled", "")
     report.line(f"settled in {settled:.0f} s: {about.get('network')}{f', {why}' if why else ''}")
     report.expect("Error" not in why, f"the network cannot be compiled or recorded: {why}")
-    seconds, issuing = timed_steps(place, training, STEPS)
+    seconds, issuing = timed_steps(place, engine, STEPS)
     times = {"ms": milliseconds(seconds), "host_ms": milliseconds(issuing)}
     for key, value in {**times, "peak_bytes": devices.peak_memory(training.device)}.items():
         report.keep(key, value)

@@ -19,9 +19,11 @@ from stage_training import (
 )
 
 from domcli import devices as seen_by_driver
+from domcli.computation import Computation
 from domcli.trainer import device as devices
 from domcli.trainer.bench.limits import COPIED_BYTES, copy_bandwidth
 from domcli.trainer.fast import cuda
+from domcli.trainer.fast.recorded import RecordingEngine
 
 NORMALLY_LONG = cuda.LONG
 
@@ -61,15 +63,15 @@ def _first_start(place: Place, report: Report) -> None:
     """Measure, record and train as the first run on a machine does, compiling left out; a small batch in between."""
     settings = settings_of(place, "pgd-10-remove")
     training = training_of(place, settings, 10 * settings.train.batch_size)
-    engine = engine_of(place, training, "graphs")
+    engine = RecordingEngine(training, recorder_of(place))
     cuda.LONG = float("inf")
     try:
-        cuda.settle(training, {}, (50_000, 10_000), recorder_of(place))
+        cuda.settle(training, engine, Computation(), (50_000, 10_000), recorder_of(place))
     finally:
         cuda.LONG = NORMALLY_LONG
-    do_steps(training, 3)
+    do_steps(engine, 3)
     engine.step(index_of(training, 3)[: settings.train.batch_size // 2], 0.01, True)
-    do_steps(training, 2, first=4)
+    do_steps(engine, 2, first=4)
     totals, about = training.meter.read(), described(place, engine)
     report.keep("first_start", about)
     report.expect("no_graphs" not in about, f"steps are not recorded: {about.get('no_graphs')}")
@@ -85,7 +87,7 @@ def _further_engines(place: Place, report: Report) -> None:
     for number in range(2):
         training = training_of(place, settings, 10 * settings.train.batch_size)
         engine = engine_of(place, training, "graphs")
-        do_steps(training, 2)
+        do_steps(engine, 2)
         report.expect("no_graphs" not in engine.describe(), f"engine {number + 2} cannot record: {engine.describe()}")
         report.expect(training.meter.read().is_finite, f"losses of engine {number + 2} are not finite")
         del training, engine

@@ -34,9 +34,9 @@ from domcli.timing.estimate import IMAGES, Measured, MeasuredEvaluation, Measure
 from domcli.trainer import device as devices
 from domcli.trainer.bench.cases import CASES, PARADIGMS, STEPS, TEST_IMAGES
 from domcli.trainer.bench.sides import evaluation
+from domcli.trainer.engine import Engine
 from domcli.trainer.loop import train, train_epoch
 from domcli.trainer.report import ProgressReporter
-from domcli.trainer.state import Training
 from domcli.trainer.stop import StopFlag
 
 FEW = ("data.train_images=24", "data.test_images=20")
@@ -73,9 +73,9 @@ def _epochs(place: Place, case: str, measured: Measured) -> dict[str, float]:
     forget_peak(device)
     images = 3 * settings.train.batch_size if place.cpu else IMAGES["cifar10"][0]
     training = training_of(place, settings, images)
-    engine_of(place, training, "graphs")
-    epoch = _epoch_of(training)
-    test = evaluation(training)
+    engine = engine_of(place, training, "graphs")
+    epoch = _epoch_of(engine)
+    test = evaluation(engine)
     test()  # records
     tested = test().seconds * TEST_IMAGES[device.type]
     first = epoch()
@@ -86,8 +86,9 @@ def _epochs(place: Place, case: str, measured: Measured) -> dict[str, float]:
     return {"first_s": first, "train_s": trained, "test_s": tested, "peak_bytes": peak}
 
 
-def _epoch_of(training: Training) -> Callable[[], float]:
+def _epoch_of(engine: Engine) -> Callable[[], float]:
     """Return what does an epoch and tells its seconds."""
+    training = engine.training
     reporter, stop = ProgressReporter(training, NoSink()), StopFlag()
 
     def epoch() -> float:
@@ -95,7 +96,7 @@ def _epoch_of(training: Training) -> Callable[[], float]:
         training.meter.reset()
         devices.wait_for(training.device)
         began = time.perf_counter()
-        train_epoch(training, reporter, stop)
+        train_epoch(training, engine, reporter, stop)
         return time.perf_counter() - began
 
     return epoch
@@ -104,8 +105,8 @@ def _epoch_of(training: Training) -> Callable[[], float]:
 def _steps(place: Place, case: str, measured: Measured) -> dict[str, float]:
     settings = settings_of(place, case)
     training = training_of(place, settings, 20 * settings.train.batch_size)
-    engine_of(place, training, "graphs")
-    seconds, issuing = timed_steps(place, training, STEPS[settings.attack.name] // 2)
+    engine = engine_of(place, training, "graphs")
+    seconds, issuing = timed_steps(place, engine, STEPS[settings.attack.name] // 2)
     measured.add_step(settings, MeasuredStep(case, seconds))
     return {"ms": milliseconds(seconds), "host_ms": milliseconds(issuing)}
 

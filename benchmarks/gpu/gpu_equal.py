@@ -71,10 +71,10 @@ def _losses(place: Place, preset: str, way: Way) -> Tensor:
     """Return the meter's sums of every step (steps x 8)."""
     settings = settings_of(place, preset, *(() if place.cpu else SETTINGS))
     training = training_of(place, settings, 60 * settings.train.batch_size)
-    engine_of(place, training, way)
+    engine = engine_of(place, training, way)
     steps, seen = 4 if place.cpu else STEPS, []
     for step in range(steps):
-        do_steps(training, 1, lr=LR, first=step, dom_active=step >= min(FIRST_ACTIVE, steps // 2))
+        do_steps(engine, 1, lr=LR, first=step, dom_active=step >= min(FIRST_ACTIVE, steps // 2))
         seen.append(training.meter.sums.clone())
         training.meter.reset()
     return torch.stack(seen).cpu()

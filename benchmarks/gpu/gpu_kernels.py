@@ -39,18 +39,18 @@ def run(place: Place, report: Report) -> None:
     for case, count in list(REPEATS.items())[: 1 if place.cpu else None]:
         settings = settings_of(place, case)
         training = training_of(place, settings, 20 * settings.train.batch_size)
-        engine_of(place, training, "graphs")
-        seconds, _ = timed_steps(place, training, 10)
+        engine = engine_of(place, training, "graphs")
+        seconds, _ = timed_steps(place, engine, 10)
         repeats = steps_of(place, count)
         activity = ProfilerActivity.CPU if place.cpu else ProfilerActivity.CUDA
         with profile(activities=[activity]) as recorder:
-            do_steps(training, repeats)
+            do_steps(engine, repeats)
             devices.wait_for(training.device)
         events: Iterable[Any] = recorder.events()
         names = _by_name(events, repeats, on_gpu=not place.cpu)
         report.expect(bool(names), f"{case}: the profiler saw no kernel")
         _tell(case, seconds, names, report)
-        del training
+        del training, engine
 
 
 def kind_of(name: str) -> str:

@@ -80,8 +80,8 @@ def _same_bits(place: Place, case: str) -> bool:
 def _state_after_steps(place: Place, case: str, steps: int = STEPS) -> dict[str, Tensor]:
     settings = settings_of(place, case)
     training = training_of(place, settings, 10 * settings.train.batch_size)
-    engine_of(place, training, "graphs")
-    do_steps(training, min(steps, steps_of(place, steps)), lr=LR)
+    engine = engine_of(place, training, "graphs")
+    do_steps(engine, min(steps, steps_of(place, steps)), lr=LR)
     return {name: value.detach().clone() for name, value in training.classifier.state_dict().items()}
 
 

@@ -27,8 +27,8 @@ from stage_training import (
 from domcli.trainer import device as devices
 from domcli.trainer.bench import limits
 from domcli.trainer.bench.floor import Limits, floor
+from domcli.trainer.bench.messages import Job
 from domcli.trainer.bench.sides import plain_side
-from domcli.trainer.bench.workers import Job
 
 STEPS = {"natural": 100, "fgsm": 50, "pgd-10": 20, "pgd-10-remove": 20}
 ON_CPU = ("natural", "pgd-10-remove")
@@ -72,8 +72,8 @@ def _timed(
     device, settings = device_of(place), settings_of(place, case)
     forget_peak(device)
     training = training_of(place, settings, 20 * settings.train.batch_size)
-    engine_of(place, training, way)
-    seconds, issuing = timed_steps(place, training, steps)
+    engine = engine_of(place, training, way)
+    seconds, issuing = timed_steps(place, engine, steps)
     least = floor(settings, HALF, str(precision).removeprefix("torch."), measured)
     return {
         "ms": milliseconds(seconds),

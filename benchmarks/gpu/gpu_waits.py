@@ -16,7 +16,7 @@ def run(place: Place, report: Report) -> None:
         settings, steps = settings_of(place, case), steps_of(place, count)
         training = training_of(place, settings, steps * settings.train.batch_size)
         engine = engine_of(place, training, "graphs")
-        waits = host_waits.waits_of(training)
+        waits = host_waits.waits_of(engine)
         report.keep(case, dict(waits))
         named = ", ".join(f"{name} {times} times" for name, times in sorted(waits.items()))
         report.line(f"{case:18} {steps} steps: {named or 'nothing waits'}")

@@ -17,7 +17,7 @@ from domcli.trainer import device as devices
 from domcli.trainer import seeding
 from domcli.trainer.bench.calling import calling
 from domcli.trainer.bench.cases import CASES, STILL
-from domcli.trainer.bench.sides import fresh_training, median_loss, synthetic_images
+from domcli.trainer.bench.sides import engine_on, median_loss, synthetic_images
 from domcli.trainer.engine import Engine
 from domcli.trainer.fast.recorded import Recorder, RecordingEngine
 from domcli.trainer.seeding import Purpose
@@ -52,13 +52,13 @@ def _median_loss(width: int, batch_size: int) -> float:
 
 def training_of(place: Place, settings: Settings, images: int) -> Training:
     """Return a fresh training after the warm-up's end, settled as a short run is, with so many images."""
-    gc.collect()  # a training and its engine refer to each other, and graphs should end before others begin
+    gc.collect()  # graphs should end before others begin
     pictures, labels = synthetic_images(min(images, DIFFERENT_IMAGES))
     times = -(-images // len(pictures))
     short = settings.model_copy(update={"train": settings.train.model_copy(update={"epochs": 2})})
-    return fresh_training(
+    return engine_on(
         short, device_of(place), pictures.repeat(times, 1, 1, 1)[:images], labels.repeat(times)[:images]
-    )
+    ).training
 
 
 def recorder_of(place: Place) -> Recorder:
@@ -71,12 +71,10 @@ def recorder_of(place: Place) -> Recorder:
 
 
 def engine_of(place: Place, training: Training, way: Way) -> Engine:
-    """Give a training an engine that does its steps in this way, and return it."""
+    """Return what does the steps of a training in this way."""
     if way == "eager":
-        training.engine = Engine(training)
-    else:
-        training.engine = RecordingEngine(training, recorder_of(place) if way == "graphs" else calling)
-    return training.engine
+        return Engine(training)
+    return RecordingEngine(training, recorder_of(place) if way == "graphs" else calling)
 
 
 def recorded(place: Place) -> str:
@@ -89,11 +87,12 @@ def described(place: Place, engine: Engine) -> dict[str, Any]:
     return {**engine.describe(), **({"steps": recorded(place)} if place.cpu else {})}
 
 
-def do_steps(training: Training, count: int, *, lr: float = STILL, first: int = 0, dom_active: bool = True) -> None:
+def do_steps(engine: Engine, count: int, *, lr: float = STILL, first: int = 0, dom_active: bool = True) -> None:
     """Do so many steps, from the one with the number `first` on; each draws what belongs to its number."""
+    training = engine.training
     for step in range(first, first + count):
         seeding.reseed(0, Purpose.STEP, training.epoch, step)
-        training.engine.step(index_of(training, step), lr, dom_active)
+        engine.step(index_of(training, step), lr, dom_active)
 
 
 def index_of(training: Training, step: int) -> Tensor:
@@ -102,15 +101,16 @@ def index_of(training: Training, step: int) -> Tensor:
     return torch.arange(step * size, (step + 1) * size, device=training.device) % training.patterns
 
 
-def timed_steps(place: Place, training: Training, count: int) -> tuple[float, float]:
+def timed_steps(place: Place, engine: Engine, count: int) -> tuple[float, float]:
     """Return the seconds of a step, and those in which the host issues it, after some that warm up."""
     count = 1 if place.cpu else count
-    do_steps(training, min(count, WARM_UPS))
-    devices.wait_for(training.device)
+    device = engine.training.device
+    do_steps(engine, min(count, WARM_UPS))
+    devices.wait_for(device)
     began = time.perf_counter()
-    do_steps(training, count)
+    do_steps(engine, count)
     issued = time.perf_counter()
-    devices.wait_for(training.device)
+    devices.wait_for(device)
     return (time.perf_counter() - began) / count, (issued - began) / count
 
 

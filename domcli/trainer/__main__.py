@@ -21,7 +21,7 @@ from pathlib import Path
 
 import msgspec
 
-from domcli import files, plain
+from domcli import computation, files, plain
 from domcli.brief import BriefWriter
 from domcli.errors import DomcliError, ProcessError, StorageError
 from domcli.events import AnyEvent, Failed, Started, Stopped
@@ -110,7 +110,7 @@ def _run_training(run: RunDirectory, options: argparse.Namespace, writer: EventW
     settings = from_run(run)
     run.keep_reserve()
     files.clear_leftovers(run.path)
-    plain.as_created(run.read_environment())
+    plain.as_decided(computation.read(run).plain)
     os.environ.update(torch_environment())
     startup = Startup()
     startup.done("interpreter")

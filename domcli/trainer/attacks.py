@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from domcli.catalogue import ATTACKS
 from domcli.settings import AttackSettings, EvaluationSettings
-
-LossOf = Callable[[Tensor, Tensor], Tensor]
-"""Images (N x C x H x W, in [0, 1]) and labels (N) to the unreduced loss (N), float32."""
+from domcli.trainer.passes import LossOf
 
 TINY = 1e-10
 """Keeps the L2 step finite where the gradient vanishes."""
@@ -42,8 +40,8 @@ class Attack:
 
     @classmethod
     def for_training(cls, settings: AttackSettings) -> Attack:
-        """Return the training attack; FGSM is one step from a random start."""
-        steps = 1 if settings.name == "fgsm" else settings.steps
+        """Return the training attack."""
+        steps = ATTACKS[settings.name].steps(settings.steps)
         return cls(settings.norm, settings.epsilon / 255, settings.alpha / 255, steps, settings.restarts)
 
     @classmethod

@@ -1,14 +1,11 @@
-"""Augmentation of batches on the device: crop and flip for all, AugMix and RandAugment for DOM and the baselines."""
+"""Augmentation of batches on the device: crop and flip for all, and what the operations of DOM and baselines share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
-
-from domcli.trainer.augmentation import policies
 
 
 def padding_for(size: int) -> int:
@@ -44,25 +41,15 @@ def crop_and_flip(images: Tensor, index: Tensor) -> Tensor:
     return to_float(gathered).permute(0, 3, 1, 2)
 
 
-def batch_augmentation(name: Literal["augmix", "randaugment"]) -> Callable[[Tensor], Tensor]:
-    """Return AugMix or RandAugment, torchvision's defaults, for float images in [0, 1] (B x C x H x W, C 1 or 3).
+def on_levels(augment: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Return float images in [0, 1] (B x C x H x W, C 1 or 3) augmented as the whole numbers up to 255 they are.
 
-    One call draws one set of operations and signs for the whole batch; AugMix draws its mixing weights per image. The
-    draws come from the CPU's default generator, whatever the device; the host never waits for the device. On the CPU
-    the result is torchvision's on the same images as uint8, bit for bit.
+    `augment` takes and returns these numbers as float32, B x C x H x W. On the CPU AugMix and RandAugment are then
+    torchvision's on the same images as uint8, bit for bit.
     """
-
-    def augment(images: Tensor) -> Tensor:
-        # As `to_uint8` and `to_float` do, but the whole numbers in between stay float32.
-        levels = (images.contiguous() * 255.999).trunc_()
-        count, _, height, width = levels.shape
-        if name == "augmix":
-            augmented = policies.apply_mixture(levels, policies.draw_augmix(count, height, width))
-        else:
-            augmented = policies.apply_chain(levels, policies.draw_randaugment(height, width))
-        return augmented.contiguous(memory_format=torch.channels_last).div_(255)
-
-    return augment
+    # As `to_uint8` and `to_float` do, but the whole numbers in between stay float32.
+    levels = (images.contiguous() * 255.999).trunc_()
+    return augment(levels).contiguous(memory_format=torch.channels_last).div_(255)
 
 
 def _reflect(position: Tensor, size: int) -> Tensor:

@@ -10,6 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from domcli.catalogue import ATTACKS
 from domcli.events import TestMetrics
 from domcli.memory import is_out_of_memory
 from domcli.settings import Settings
@@ -36,18 +37,19 @@ class Attacks:
 
     @classmethod
     def on_test_set(cls, settings: Settings) -> Attacks:
-        """Return PGD as [evaluation] says, and for FGSM training its own one-step attack."""
+        """Return PGD as [evaluation] says, and for one-step training its own attack."""
         if settings.evaluation.attack == "none":
             return cls()
-        one_step = Attack.for_training(settings.attack) if settings.attack.name == "fgsm" else None
+        one_step = Attack.for_training(settings.attack) if ATTACKS[settings.attack.name].one_step else None
         return cls(Attack.for_evaluation(settings.attack, settings.evaluation), one_step)
 
     @classmethod
     def on_training_set(cls, settings: Settings) -> Attacks:
-        """Return the training attack; FGSM training is asked for PGD as on the test set as well."""
-        if settings.attack.name == "pgd":
-            return cls(pgd=Attack.for_training(settings.attack))
-        return cls.on_test_set(settings) if settings.attack.name == "fgsm" else cls()
+        """Return the training attack; one-step training is asked for PGD as on the test set as well."""
+        attack = ATTACKS[settings.attack.name]
+        if not attack.perturbs:
+            return cls()
+        return cls.on_test_set(settings) if attack.one_step else cls(pgd=Attack.for_training(settings.attack))
 
 
 Measure = Callable[[Tensor, Tensor, Attacks], Tensor]

@@ -8,7 +8,7 @@ import time
 import msgspec
 import torch
 
-from domcli import files
+from domcli import computation, files
 from domcli.events import EpochEnd, Finished, Started, Stopped, TestMetrics, TrainMetrics
 from domcli.rundir import RunDirectory
 from domcli.runstate import headline_accuracy
@@ -17,8 +17,9 @@ from domcli.stream import EventWriter
 from domcli.trainer import checkpoint, data, seeding
 from domcli.trainer import device as devices
 from domcli.trainer.background import BackgroundWriter
+from domcli.trainer.engine import Engine
 from domcli.trainer.evaluate import Attacks, Draws, Pieces, evaluate
-from domcli.trainer.fast import settle
+from domcli.trainer.fast import computation_of, engine_for
 from domcli.trainer.keeping import Keeper
 from domcli.trainer.memorization import LossArchive
 from domcli.trainer.report import ProgressReporter, refuse_divergence
@@ -49,27 +50,27 @@ def train(
     BrokenRecording where it must start anew without graphs.
     """
     startup = startup or Startup()
-    training = set_up(run, settings, device_name, stop, startup, without_graphs)
+    training, engine = set_up(run, settings, device_name, stop, startup, without_graphs)
     if training.device.type == "cpu":
-        training.engine.heed(stop.check)
+        engine.heed(stop.check)
     archive = _archive(run, training)
     with BackgroundWriter(writer) as background:
         keeper = Keeper(run, training, background)
         background.write(_started(training, shown_as, startup))
         reporter = ProgressReporter(training, background, lambda: _tell_startup(run, startup))
         pieces = Pieces(training.device)
-        engine = _tell_engine(run, training, pieces, {})
+        told = _tell_engine(run, engine, pieces, {})
         try:
             while training.epoch < settings.train.epochs:
-                train_epoch(training, reporter, stop)
+                train_epoch(training, engine, reporter, stop)
                 test_started = time.monotonic()
-                test, attacked_train = _evaluate(training, reporter, stop, pieces)
+                test, attacked_train = _evaluate(training, engine, reporter, stop, pieces)
                 end = _finish_epoch(training, test, attacked_train, time.monotonic() - test_started)
                 if archive is not None:
                     archive.keep(end.epoch - 1, training.record.natural)
                 keeper.after_epoch(end)
                 _log_epoch(end)
-                engine = _tell_engine(run, training, pieces, engine)
+                told = _tell_engine(run, engine, pieces, told)
         except StopRequested as stopped:
             keeper.save_last()
             background.write(Stopped(reason=str(stopped), epoch=training.epoch, step=training.step))
@@ -84,8 +85,8 @@ def set_up(
     stop: StopFlag,
     startup: Startup,
     without_graphs: str | None = None,
-) -> Training:
-    """Return the run's state: fresh, or as its last checkpoint left it."""
+) -> tuple[Training, Engine]:
+    """Return the run's state, fresh or as its last checkpoint left it, and what does its steps."""
     device = devices.select_device(device_name)
     devices.prepare(device)
     log.info("device %s (%s)", device, devices.name(device))
@@ -95,14 +96,15 @@ def set_up(
     startup.done("data")
     training = Training.fresh(settings, dataset, device)
     with stop.at_once():
-        settle(training, run.read_environment(), without_graphs=without_graphs)
+        engine = engine_for(training, computation.read(run), without_graphs=without_graphs)
     files.clear_leftovers(run.checkpoints, 0)  # nobody else writes there: a checkpoint may be large
     if run.checkpoint("last").exists():
         checkpoint.restore_last(run, training)
         log.info("resuming after %d epochs and %d steps", training.epoch, training.step)
     run.update_environment({**devices.describe(device), "precision": _precision_name(training)})
+    computation.write(run, computation_of(training, engine))
     startup.done("network")
-    return training
+    return training, engine
 
 
 def _tell_startup(run: RunDirectory, startup: Startup) -> None:
@@ -113,17 +115,15 @@ def _tell_startup(run: RunDirectory, startup: Startup) -> None:
         run.update_environment(startup.describe(launched.launched))
 
 
-def _tell_engine(
-    run: RunDirectory, training: Training, pieces: Pieces, told: dict[str, str | int]
-) -> dict[str, str | int]:
+def _tell_engine(run: RunDirectory, engine: Engine, pieces: Pieces, told: dict[str, str | int]) -> dict[str, str | int]:
     """Have environment.json say how steps are done, and evaluations, if that is something new."""
-    now: dict[str, str | int] = {**training.engine.describe(), **pieces.describe()}
+    now: dict[str, str | int] = {**engine.describe(), **pieces.describe()}
     if now != told:
         run.update_environment({"no_graphs": None, **now})  # what was so at an earlier start may not be so now
     return now
 
 
-def train_epoch(training: Training, reporter: ProgressReporter, stop: StopFlag) -> None:
+def train_epoch(training: Training, engine: Engine, reporter: ProgressReporter, stop: StopFlag) -> None:
     """Do the steps of the current epoch that are not done yet."""
     settings = training.settings
     order = seeding.order(training.patterns, settings.train.seed, training.epoch).to(training.device)
@@ -135,7 +135,7 @@ def train_epoch(training: Training, reporter: ProgressReporter, stop: StopFlag) 
         index = order[step * settings.train.batch_size : (step + 1) * settings.train.batch_size]
         seeding.reseed(settings.train.seed, Purpose.STEP, training.epoch, step)
         dom_active = dom_is_active(t, settings.dom, settings.train.span)
-        training.engine.step(index, learning_rate(t, settings.train), dom_active)
+        engine.step(index, learning_rate(t, settings.train), dom_active)
         training.step = step + 1
         training.epoch_seconds = before + time.monotonic() - began
         reporter.after_step()
@@ -145,7 +145,7 @@ def train_epoch(training: Training, reporter: ProgressReporter, stop: StopFlag) 
 
 
 def _evaluate(
-    training: Training, reporter: ProgressReporter, stop: StopFlag, pieces: Pieces
+    training: Training, engine: Engine, reporter: ProgressReporter, stop: StopFlag, pieces: Pieces
 ) -> tuple[TestMetrics | None, TestMetrics | None]:
     """Return the metrics of the test set and, when asked for, of the attacked training set."""
     settings, epoch = training.settings, training.epoch
@@ -159,7 +159,7 @@ def _evaluate(
 
     def measure(images: data.ImageSet, attacks: Attacks, purpose: Purpose) -> TestMetrics:
         draws = Draws(settings.train.seed, purpose, epoch)
-        return evaluate(training.classifier, images, attacks, training.engine.measure, draws, after_batch, pieces)
+        return evaluate(training.classifier, images, attacks, engine.measure, draws, after_batch, pieces)
 
     reporter.begin("test")
     test = measure(training.dataset.test, Attacks.on_test_set(settings), Purpose.TEST)
@@ -190,7 +190,10 @@ def _finish_epoch(
         test=test,
         train_attack=attacked_train,
         memorization=training.record.summarise(
-            totals, after_warmup=epoch + 1 >= settings.train.span * settings.dom.warmup, attacked=attacked
+            totals,
+            after_warmup=epoch + 1 >= settings.train.span * settings.dom.warmup,
+            attacked=attacked,
+            threshold=settings.dom.threshold,
         ),
         best=False,
         train_seconds=training.epoch_seconds,

@@ -15,7 +15,7 @@ from domcli import files
 from domcli.errors import StorageError
 from domcli.events import LOSS_RANGES, Memorization
 from domcli.trainer.meter import Totals
-from domcli.trainer.step import StepOutcome
+from domcli.trainer.passes import StepOutcome
 
 
 class MemorizationRecord:
@@ -25,8 +25,9 @@ class MemorizationRecord:
     end of the warm-up, *transformed* ones became so after it.
     """
 
-    def __init__(self, patterns: int, threshold: float, device: torch.device) -> None:
-        self.threshold = threshold
+    def __init__(self, patterns: int, threshold: Tensor, device: torch.device) -> None:
+        """`threshold` is T until a step has another."""
+        self.threshold = threshold.clone()
         self.natural = torch.full((patterns,), torch.inf, device=device)
         self.adversarial = torch.full((patterns,), torch.inf, device=device)
         self.confident_before = torch.zeros(patterns, dtype=torch.bool, device=device)
@@ -37,13 +38,19 @@ class MemorizationRecord:
         self.natural[index] = outcome.natural_loss
         if outcome.robust_loss is not None:
             self.adversarial[index] = outcome.robust_loss
+        self.threshold.copy_(outcome.threshold)
 
     def end_warmup(self) -> None:
         """Remember which patterns are high-confidence now: the original ones."""
         self.confident_at_warmup = self.natural < self.threshold
 
-    def summarise(self, totals: Totals, *, after_warmup: bool, attacked: bool) -> Memorization:
-        """Return the counts after an epoch, and take this epoch as the one that the next is compared with."""
+    def summarise(
+        self, totals: Totals, *, after_warmup: bool, attacked: bool, threshold: float | None = None
+    ) -> Memorization:
+        """Return the counts after an epoch, and take this epoch as the one that the next is compared with.
+
+        `threshold` is T as the settings have it, where it is the same throughout.
+        """
         confident = self.natural < self.threshold
         before = self.confident_before
         counts = torch.stack(
@@ -57,7 +64,7 @@ class MemorizationRecord:
         self.confident_before = confident
         high, original, entered, left = (int(count) for count in counts)
         return Memorization(
-            threshold=self.threshold,
+            threshold=float(self.threshold) if threshold is None else threshold,
             high_confidence=high,
             original=original if after_warmup else None,
             transformed=high - original if after_warmup else None,

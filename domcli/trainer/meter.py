@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from domcli.trainer.step import StepOutcome
+from domcli.trainer.passes import StepOutcome
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class EpochMeter:
         self._on_host = torch.zeros(8, dtype=torch.float64, pin_memory=device.type == "cuda")
         self._copied: torch.cuda.Event | None = None
 
-    def add(self, outcome: StepOutcome, threshold: float) -> None:
-        """Add a step. `threshold` decides what counts as high-confidence."""
+    def add(self, outcome: StepOutcome) -> None:
+        """Add a step."""
         natural = outcome.natural_loss
         nothing = natural.new_zeros(())
         robust_loss = nothing if outcome.robust_loss is None else outcome.robust_loss.sum()
@@ -57,7 +57,7 @@ class EpochMeter:
             outcome.natural_correct.sum(),
             robust_loss,
             robust_correct,
-            (natural < threshold).sum(),
+            (natural < outcome.threshold).sum(),
             outcome.removed.sum(),
             outcome.augmented.sum(),
         ]

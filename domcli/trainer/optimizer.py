@@ -21,8 +21,8 @@ class SGD:
         self._weight_decay = weight_decay
 
     @torch.no_grad()
-    def step(self, lr: float | Tensor) -> None:
-        """Update every parameter from its gradient, in one pass; `lr` may be a tensor on the parameters' device."""
+    def step(self, lr: Tensor) -> None:
+        """Update every parameter from its gradient, in one pass; `lr` is of no dimensions, on their device."""
         gradients: list[Tensor] = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         torch._fused_sgd_(
             self.parameters,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domcli.schedule import DROPS
+from domcli.catalogue import SCHEDULES
 from domcli.settings import DomSettings, TrainSettings
 
 
@@ -18,10 +18,7 @@ def learning_rate(t: float, settings: TrainSettings) -> float:
     Cyclical: linear from 0 to the maximum at half of the epochs and back to 0. The epochs are those that the schedule
     spans; after them the last rate stays.
     """
-    epochs = settings.span
-    if settings.schedule == "cyclical":
-        return settings.max_lr * max(0.0, 1.0 - abs(2.0 * t / epochs - 1.0))
-    return settings.max_lr / max((divisor for share, divisor in DROPS if t > epochs * share), default=1)
+    return SCHEDULES[settings.schedule].rate(t, settings.span, settings.max_lr)
 
 
 def dom_is_active(t: float, dom: DomSettings, epochs: int) -> bool:

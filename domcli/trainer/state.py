@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from domcli.settings import Settings
 from domcli.trainer import device as devices
 from domcli.trainer.data import Dataset
-from domcli.trainer.engine import Engine
-from domcli.trainer.fast import engine_for
 from domcli.trainer.memorization import MemorizationRecord
 from domcli.trainer.meter import EpochMeter
 from domcli.trainer.models import Classifier, build
 from domcli.trainer.optimizer import SGD
-from domcli.trainer.step import Plan
+from domcli.trainer.plan import Plan
+
+LR_TYPES = {"cpu": torch.float64, "cuda": torch.float32}
+"""What the fused update reads on each device."""
 
 
 @dataclass
@@ -31,6 +33,10 @@ class Training:
     plan: Plan
     record: MemorizationRecord
     meter: EpochMeter
+    lr: Tensor
+    """The learning rate of the step: of no dimensions; on CUDA float32, for a recorded step reads it there."""
+    threshold: Tensor
+    """`dom.threshold`: of no dimensions, float32."""
     epoch: int = 0
     step: int = 0
     best: float = 0.0
@@ -39,12 +45,10 @@ class Training:
     """Training and evaluation time of the finished epochs, over all resumes."""
     epoch_seconds: float = 0.0
     """Training time of the current epoch so far, over all resumes."""
-    engine: Engine = field(init=False)
     patterns: int = field(init=False)
     steps_per_epoch: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.engine = engine_for(self)
         self.patterns = len(self.dataset.train.labels)
         self.steps_per_epoch = -(-self.patterns // self.settings.train.batch_size)
 
@@ -60,6 +64,7 @@ class Training:
         network = build(settings.model, dataset.train.images.shape[1], len(dataset.class_names))
         classifier = Classifier(network, dataset.mean, dataset.std)
         classifier.to(device).to(memory_format=torch.channels_last)
+        threshold = torch.tensor(settings.dom.threshold, dtype=torch.float32, device=device)
         return cls(
             settings=settings,
             device=device,
@@ -68,6 +73,8 @@ class Training:
             classifier=classifier.train(),
             optimizer=SGD(classifier.parameters(), settings.train.momentum, settings.train.weight_decay),
             plan=Plan.of(settings),
-            record=MemorizationRecord(len(dataset.train.labels), settings.dom.threshold, device),
+            record=MemorizationRecord(len(dataset.train.labels), threshold, device),
             meter=EpochMeter(device),
+            lr=torch.zeros((), dtype=LR_TYPES[device.type], device=device),
+            threshold=threshold,
         )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from domcli.settings import AttackSettings, EvaluationSettings
 from domcli.trainer.attacks import Attack, ascend, clip_to_images, input_gradient, perturb, random_start
 from domcli.trainer.models import Classifier
-from domcli.trainer.step import loss_of
+from domcli.trainer.passes import loss_of
 
 IMAGES = torch.rand(16, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 LABELS = torch.arange(16) % 10

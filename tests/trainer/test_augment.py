@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from domcli.trainer.augment import batch_augmentation, crop_and_flip, padding_for, to_float, to_uint8
+from domcli.trainer.augment import crop_and_flip, padding_for, to_float, to_uint8
+from domcli.trainer.operations.randaugment import randaugment
 
 
 def numbered(count: int, size: int) -> torch.Tensor:
@@ -65,5 +66,5 @@ def test_randaugment_treats_all_images_of_a_batch_alike() -> None:
     images = to_float(numbered(1, 16)).expand(4, -1, -1, -1)
     for seed in range(5):
         torch.manual_seed(seed)
-        augmented = batch_augmentation("randaugment")(images)
+        augmented = randaugment(images)
         assert torch.equal(augmented, augmented[:1].expand_as(augmented))

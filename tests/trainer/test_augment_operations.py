@@ -12,7 +12,8 @@ from torch import Tensor
 from torchvision.transforms import AugMix, InterpolationMode, RandAugment
 from torchvision.transforms.autoaugment import _apply_op
 
-from domcli.trainer.augment import batch_augmentation, to_float
+from domcli.catalogue import OPERATIONS
+from domcli.trainer.augment import to_float
 from domcli.trainer.augmentation import policies
 from domcli.trainer.augmentation.policies import Operation
 
@@ -70,7 +71,7 @@ def test_every_operation_is_torchvisions(shape: tuple[int, ...]) -> None:
 def test_a_call_is_torchvisions_with_the_same_seed_and_leaves_the_generator_alike(
     name: str, shape: tuple[int, ...]
 ) -> None:
-    augment, reference = batch_augmentation(name), REFERENCES[name]
+    augment, reference = OPERATIONS[name].load(), REFERENCES[name]
     for seed in range(120):
         images = pictures(shape, seed)
         torch.manual_seed(seed)
@@ -89,7 +90,7 @@ def test_half_precision_in_the_rest_of_the_step_moves_no_pixel(name: str, size: 
     for seed in range(30):
         torch.manual_seed(seed)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            result = batch_augmentation(name)(to_float(images))
+            result = OPERATIONS[name].load()(to_float(images))
         torch.manual_seed(seed)
         assert torch.equal(result, to_float(REFERENCES[name](images))), seed
 
@@ -115,7 +116,7 @@ def test_no_value_of_an_image_is_read_back() -> None:
     for (_, interpolation), operation in strong.items():
         assert policies.apply_chain(images, (operation,), interpolation).shape == images.shape
     for name in ("augmix", "randaugment"):
-        augmented = batch_augmentation(name)(images)
+        augmented = OPERATIONS[name].load()(images)
         assert augmented.shape == images.shape
         assert augmented.device.type == "meta"
 
@@ -123,12 +124,12 @@ def test_no_value_of_an_image_is_read_back() -> None:
 def test_the_trainer_augments_without_loading_torchvision_or_the_compiler() -> None:
     script = """
 import sys, torch
-from domcli.trainer.augment import batch_augmentation
+from domcli.catalogue import OPERATIONS
 from domcli.trainer import loop
 for name in ("augmix", "randaugment"):
     for seed in range(30):
         torch.manual_seed(seed)
-        batch_augmentation(name)(torch.rand(2, 3, 8, 8))
+        OPERATIONS[name].load()(torch.rand(2, 3, 8, 8))
 print([name for name in ("torchvision", "torch._dynamo", "torch._inductor") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)

@@ -14,10 +14,11 @@ from domcli.sharing import figures, mps
 from domcli.trainer.bench import together, trainers, window
 from domcli.trainer.bench.cases import Options
 from domcli.trainer.bench.floor import Limits
+from domcli.trainer.bench.messages import Job, Machine, Prepared
 from domcli.trainer.bench.room import DRIVER_BYTES, Room
 from domcli.trainer.bench.together import TogetherRunner
 from domcli.trainer.bench.trainers import trainer_side
-from domcli.trainer.bench.workers import Job, Machine, Prepared, WorkerFailed
+from domcli.trainer.bench.workers import WorkerFailed
 
 GB = 1_000_000_000
 PACES = {1: 100.0, 2: 75.0, 4: 40.0, 8: 20.0}

@@ -6,7 +6,8 @@ import out_of_memory
 import pytest
 
 from domcli.trainer.bench.cases import Options
-from domcli.trainer.bench.workers import Failure, Job, WorkerFailed, _guarded, worker
+from domcli.trainer.bench.messages import Failure, Job
+from domcli.trainer.bench.workers import WorkerFailed, _guarded, worker
 
 SETTINGS = Options(width=4, batch_size=8).settings("natural")
 

@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from domcli.catalogue import Residual
 from domcli.trainer.fast.compiled import CompiledNetwork
+from domcli.trainer.fast.convert import convert, statistics_of
 from domcli.trainer.models import Classifier
 from domcli.trainer.models.preactresnet import PreActResNet
 
@@ -25,7 +27,9 @@ def _no_traces_of_other_tests() -> Iterator[None]:
 
 def classifier() -> Classifier:
     torch.manual_seed(0)
-    return Classifier(PreActResNet(4, [4], 1, 3, 5), (0.5,) * 3, (0.25,) * 3).train()
+    made = Classifier(PreActResNet(Residual(4, (4,), 1), 3, 5), (0.5,) * 3, (0.25,) * 3).train()
+    convert(made)
+    return made
 
 
 def pair() -> tuple[Classifier, Classifier, CompiledNetwork]:
@@ -75,7 +79,7 @@ def test_the_statistics_may_be_those_of_a_subset() -> None:
     network(images())
     plain(images())
     some = torch.tensor([True, False, True, True, False, False])
-    with torch.no_grad(), other.statistics_of(some):
+    with torch.no_grad(), statistics_of(other, some):
         found = network(images())
     with torch.no_grad():
         torch.testing.assert_close(found[some], plain(images()[some]))
@@ -90,7 +94,7 @@ def test_only_the_sizes_named_are_compiled_for_and_each_kind_of_pass_once() -> N
         network(images().requires_grad_())
         with torch.no_grad():
             network(images())
-            with other.statistics_of(torch.arange(SIZE) < 3):
+            with statistics_of(other, torch.arange(SIZE) < 3):
                 network(images())
     assert traces() - before == 4
     assert network(images(SIZE - 1)).shape == (SIZE - 1, 5)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from domcli.trainer.models import convolution
-from domcli.trainer.models.convolution import Conv2d
+from domcli.trainer.fast import convolution
+from domcli.trainer.fast.convert import convert
+from domcli.trainer.fast.convolution import FastConv2d
+from domcli.trainer.models import preactresnet
 
 SHAPES = [(3, 1, 4), (3, 2, 8), (3, 2, 7), (1, 2, 8), (1, 1, 3), (3, 1, 1)]
 
@@ -18,7 +20,14 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convolution, "FEWEST_CHANNELS", 2)
 
 
-def in_bfloat16(layer: Conv2d, images: Tensor) -> Tensor:
+def made(inputs: int, outputs: int, kernel: int, stride: int = 1) -> FastConv2d:
+    layer = preactresnet.convolution(inputs, outputs, kernel, stride)
+    convert(layer)
+    assert isinstance(layer, FastConv2d)
+    return layer
+
+
+def in_bfloat16(layer: nn.Conv2d, images: Tensor) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16):
         result: Tensor = layer(images)
     return result
@@ -28,7 +37,7 @@ def in_bfloat16(layer: Conv2d, images: Tensor) -> Tensor:
 @pytest.mark.parametrize(("kernel", "stride", "size"), SHAPES)
 def test_values_and_gradients_are_those_of_a_convolution(kernel: int, stride: int, size: int) -> None:
     torch.manual_seed(0)
-    layer = Conv2d(6, 5, kernel, stride)
+    layer = made(6, 5, kernel, stride)
     with torch.no_grad():
         layer.weight.copy_(layer.weight.bfloat16().float())
     images = torch.randn(3, 6, size, size).bfloat16().float().requires_grad_()
@@ -46,8 +55,8 @@ def test_values_and_gradients_are_those_of_a_convolution(kernel: int, stride: in
 
 @pytest.mark.usefixtures("exact")
 def test_it_is_used_for_small_maps_in_bfloat16_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    layer, used = Conv2d(6, 5, 3), []
-    monkeypatch.setattr(Conv2d, "matrix", lambda self: used.append(1) or self.weight.flatten(1).bfloat16())
+    layer, used = made(6, 5, 3), []
+    monkeypatch.setattr(FastConv2d, "matrix", lambda self: used.append(1) or self.weight.flatten(1).bfloat16())
     layer(torch.rand(2, 6, 4, 4))
     in_bfloat16(layer, torch.rand(2, 6, 8, 8))
     assert not used
@@ -57,7 +66,7 @@ def test_it_is_used_for_small_maps_in_bfloat16_only(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.usefixtures("exact")
 def test_the_converted_weight_follows_the_weight_and_keeps_its_gradient() -> None:
-    layer, images = Conv2d(6, 5, 3), torch.rand(2, 6, 4, 4)
+    layer, images = made(6, 5, 3), torch.rand(2, 6, 4, 4)
     with torch.no_grad():
         before = in_bfloat16(layer, images)
     assert layer.matrix().requires_grad
@@ -71,7 +80,7 @@ def test_the_converted_weight_follows_the_weight_and_keeps_its_gradient() -> Non
 
 @pytest.mark.usefixtures("exact")
 def test_the_weight_gradient_is_not_computed_for_an_attack() -> None:
-    layer, images = Conv2d(6, 5, 3), torch.rand(2, 6, 4, 4, requires_grad=True)
+    layer, images = made(6, 5, 3), torch.rand(2, 6, 4, 4, requires_grad=True)
     asked: list[Tensor] = []
     layer.weight.register_hook(asked.append)
     torch.autograd.grad(in_bfloat16(layer, images).sum(), images)

@@ -10,10 +10,11 @@ import pytest
 import tiny
 import torch
 
+from domcli.computation import OWN, PYTORCH, Computation
 from domcli.events import BusyCores
 from domcli.plain import VARIABLE as PLAIN
 from domcli.trainer import device as devices
-from domcli.trainer.fast import cpu, settle
+from domcli.trainer.fast import cpu, engine_for
 from domcli.trainer.fast.cpu import Way
 from domcli.trainer.native import operations
 from domcli.trainer.state import Training
@@ -57,11 +58,11 @@ def taken() -> Way:
 
 def test_the_fastest_way_is_taken_and_remembered(training, monkeypatch) -> None:
     asked = timed(monkeypatch, Way(1, True))
-    settle(training, {})
+    engine_for(training)
     assert asked == [Way(ALL, True), Way(1, True), Way(ALL, False)]
     assert taken() == Way(1, True)
     torch.set_num_threads(ALL)
-    settle(training, {})
+    engine_for(training)
     assert len(asked) == 3  # not measured again
     assert taken() == Way(1, True)
 
@@ -70,24 +71,24 @@ def test_what_is_measured_beside_programs_that_want_the_cores_counts_for_one_run
     caplog.set_level("INFO")
     monkeypatch.setattr(cpu.cores, "others", lambda before, after: BusyCores(busy=2.0, cores=ALL))
     asked = timed(monkeypatch, Way(1, True))
-    settle(training, {})
+    engine_for(training)
     assert taken() == Way(1, True)
     assert "other programs keep 2 of 3 cores busy: the next run measures again" in caplog.messages
     torch.set_num_threads(ALL)
     monkeypatch.setattr(cpu.cores, "others", lambda before, after: None)
     for _ in range(2):
-        settle(training, {})
+        engine_for(training)
         torch.set_num_threads(ALL)
     assert len(asked) == 6  # once more, and then never again
 
 
 def test_another_network_or_another_number_of_threads_is_measured_for_itself(training, monkeypatch) -> None:
     asked = timed(monkeypatch, Way(ALL, False))
-    settle(training, {})
-    settle(tiny.training("natural-dom-re", "train.precision=bfloat16", "model.width=8"), {})
+    engine_for(training)
+    engine_for(tiny.training("natural-dom-re", "train.precision=bfloat16", "model.width=8"))
     assert len(asked) == 6
     torch.set_num_threads(1)
-    settle(training, {})
+    engine_for(training)
     assert asked[6:] == [Way(1, True), Way(1, False)]
 
 
@@ -97,7 +98,7 @@ def test_a_damaged_cache_is_measured_again_and_replaced(training, monkeypatch, c
     cache = tmp_path / "domcli" / "cpu.json"
     cache.parent.mkdir()
     cache.write_text(content)
-    settle(training, {})
+    engine_for(training)
     assert len(asked) == 3
     assert {"threads": ALL, "kernels": True} in json.loads(cache.read_text()).values()
 
@@ -105,39 +106,39 @@ def test_a_damaged_cache_is_measured_again_and_replaced(training, monkeypatch, c
 def test_a_cache_that_cannot_be_written_stops_nothing(training, monkeypatch) -> None:
     timed(monkeypatch, Way(1, False))
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
-    settle(training, {})
+    engine_for(training)
     assert taken() == Way(1, False)
 
 
-@pytest.mark.parametrize(("recorded", "kernels"), [(operations.OWN, True), ("PyTorch: by choice", False)])
+@pytest.mark.parametrize(("recorded", "kernels"), [(OWN, True), (PYTORCH, False)])
 def test_a_resumed_run_keeps_its_kernels_and_threads(training, monkeypatch, recorded, kernels) -> None:
     asked = timed(monkeypatch, Way(1, not kernels))
-    settle(training, {"kernels": recorded})
+    engine = engine_for(training, Computation(kernels=recorded))
     assert not asked
     assert taken() == Way(ALL, kernels)
-    assert training.engine.describe()["kernels"].startswith(recorded.partition(":")[0])
+    assert engine.describe()["kernels"].startswith(recorded)
 
 
 def test_nothing_is_measured_where_there_is_no_choice(training, monkeypatch) -> None:
     asked = timed(monkeypatch, Way(1, False))
-    settle(tiny.training("natural-dom-re", "train.precision=float32"), {})
+    engine_for(tiny.training("natural-dom-re", "train.precision=float32"))
     monkeypatch.setattr(operations, "why_not", lambda: "no compiler")
-    settle(training, {})
+    engine = engine_for(training)
     assert not asked
-    assert training.engine.describe()["kernels"] == "PyTorch: no compiler"
+    assert engine.describe()["kernels"] == "PyTorch: no compiler"
 
 
 def test_the_plain_way_uses_no_kernels(training, monkeypatch) -> None:
     asked = timed(monkeypatch, Way(1, True))
     monkeypatch.setenv(PLAIN, "1")
-    settle(training, {})
+    engine_for(training)
     assert not asked
     assert taken() == Way(ALL, False)
 
 
 def test_a_tiny_network_runs_on_one_thread_without_being_measured(monkeypatch) -> None:
     asked = timed(monkeypatch, Way(ALL, True))
-    settle(tiny.training("natural-dom-re", "train.precision=bfloat16"), {})
+    engine_for(tiny.training("natural-dom-re", "train.precision=bfloat16"))
     assert not asked
     assert torch.get_num_threads() == 1
 
@@ -146,7 +147,7 @@ def test_measuring_leaves_the_network_and_the_random_numbers_alone(training, mon
     monkeypatch.setattr(operations, "in_use", lambda x: False)  # there may be none on this machine
     before = {name: value.clone() for name, value in training.classifier.state_dict().items()}
     state = torch.get_rng_state()
-    settle(training, {})
+    engine_for(training)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(before[name], value) for name, value in training.classifier.state_dict().items())
     assert all(parameter.grad is None for parameter in training.classifier.parameters())

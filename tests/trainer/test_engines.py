@@ -13,18 +13,22 @@ import tiny
 import torch
 from torch import Tensor
 
+from domcli.computation import COMPILED, WRITTEN
 from domcli.trainer import seeding
 from domcli.trainer.bench.calling import calling, draws_of_the_step_alone
 from domcli.trainer.data import Dataset, ImageSet
-from domcli.trainer.engine import COMPILED, WRITTEN, Engine
+from domcli.trainer.engine import Engine
 from domcli.trainer.evaluate import Attacks, Draws, evaluate
-from domcli.trainer.fast import engine_for, settle
+from domcli.trainer.fast import engine_for
 from domcli.trainer.fast.compiled import CompiledNetwork
-from domcli.trainer.fast.recorded import Function, RecordingEngine, unrecorded
+from domcli.trainer.fast.convert import convert
+from domcli.trainer.fast.normalisation import FastBatchNormReLU
+from domcli.trainer.fast.recorded import RecordingEngine, unrecorded
 from domcli.trainer.fast.twin import Twins
 from domcli.trainer.models.normalisation import BatchNormReLU
 from domcli.trainer.seeding import Purpose
 from domcli.trainer.state import Training
+from domcli.trainer.step import Stage
 
 PRESETS = [
     f"{paradigm}-dom-{kind}" for paradigm in ("natural", "fgsm", "pgd") for kind in ("re", "augmix", "randaugment")
@@ -69,13 +73,13 @@ def test_the_losses_of_all_steps_agree(preset: str) -> None:
     plain, recorded = fresh(preset), fresh(preset)
     expected = losses_of(plain, Engine(plain))
     engine = RecordingEngine(recorded, calling)
-    engine.network = Twins(recorded.classifier)
+    engine.compute(Twins(recorded.classifier), {})
     found = losses_of(recorded, engine)
     torch.testing.assert_close(torch.tensor(found), torch.tensor(expected), rtol=2e-3, atol=2e-3)
     acted = sum(row[6] + row[7] for row in expected)
     assert 0 < acted < STEPS * BATCH  # some patterns were high-confidence, and some were not
-    for name, value in plain.classifier.state_dict().items():
-        torch.testing.assert_close(recorded.classifier.state_dict()[name], value, rtol=1e-2, atol=2e-3)
+    for name, value in plain.classifier.weights(STEPS).items():
+        torch.testing.assert_close(recorded.classifier.weights(STEPS)[name], value, rtol=1e-2, atol=2e-3)
 
 
 @pytest.mark.parametrize("threshold", [0.001, 100.0])
@@ -84,15 +88,20 @@ def test_nobody_or_everybody_may_be_high_confidence(threshold: float) -> None:
     expected = losses_of(plain, Engine(plain))
     found = losses_of(recorded, RecordingEngine(recorded, calling))
     torch.testing.assert_close(torch.tensor(found), torch.tensor(expected), rtol=2e-3, atol=2e-3)
-    tracked = [layer for layer in plain.classifier.modules() if isinstance(layer, BatchNormReLU)]
-    others = [layer for layer in recorded.classifier.modules() if isinstance(layer, BatchNormReLU)]
-    for one, other in zip(tracked, others, strict=True):
-        torch.testing.assert_close(one.running_var, other.running_var, rtol=1e-2, atol=1e-3)
+    for one, other in zip(plain.classifier.statistics(), recorded.classifier.statistics(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3)
+
+
+def fast_batch_norm() -> FastBatchNormReLU:
+    layer = BatchNormReLU(6)
+    convert(layer)
+    assert isinstance(layer, FastBatchNormReLU)
+    return layer
 
 
 @pytest.mark.parametrize("chosen", [[0, 3, 4], [5], list(range(8))])
 def test_a_subset_has_its_own_batch_statistics(chosen: list[int]) -> None:
-    layer, alone = BatchNormReLU(6), BatchNormReLU(6)
+    layer, alone = fast_batch_norm(), fast_batch_norm()
     images = torch.randn(8, 6, 3, 3) * 2 + 1
     layer.subset = torch.zeros(8, dtype=torch.bool).index_fill(0, torch.tensor(chosen), True)
     torch.testing.assert_close(layer(images)[chosen], alone(images[chosen]))
@@ -101,7 +110,7 @@ def test_a_subset_has_its_own_batch_statistics(chosen: list[int]) -> None:
 
 
 def test_an_empty_subset_leaves_the_statistics_alone() -> None:
-    layer = BatchNormReLU(6)
+    layer = fast_batch_norm()
     before = {name: buffer.clone() for name, buffer in layer.named_buffers()}
     layer.subset = torch.zeros(4, dtype=torch.bool)
     assert layer(torch.randn(4, 6, 2, 2)).isfinite().all()
@@ -109,7 +118,7 @@ def test_an_empty_subset_leaves_the_statistics_alone() -> None:
 
 
 def test_a_device_that_records_nothing_trains_all_the_same_and_says_why() -> None:
-    def refusing(function: Function, inputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Function:
+    def refusing(function: Stage, inputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Stage:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore")
 
     plain, refused = fresh("pgd-dom-re"), fresh("pgd-dom-re")
@@ -122,7 +131,7 @@ def test_a_device_that_records_nothing_trains_all_the_same_and_says_why() -> Non
 def test_each_kind_of_step_is_recorded_once() -> None:
     training, kinds = fresh("pgd-dom-re"), []
 
-    def counting(function: Function, inputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Function:
+    def counting(function: Stage, inputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Stage:
         kinds.append([tuple(value.shape) for value in inputs])
         return calling(function, inputs, changed)
 
@@ -149,7 +158,7 @@ def test_what_is_rehearsed_is_all_that_a_run_needs_compiled(preset: str) -> None
     torch._dynamo.reset()
     training = fresh(preset, "attack.restarts=2")
     engine = RecordingEngine(training, calling)
-    engine.network = CompiledNetwork(training.classifier, [BATCH, IMAGES], "eager")
+    engine.compute(CompiledNetwork(training.classifier, [BATCH, IMAGES], "eager"), {})
     attacks = Attacks.on_test_set(training.settings)
     engine.rehearse(attacks, IMAGES)
     rehearsed = traces()
@@ -165,12 +174,12 @@ def traces() -> int:
 
 
 def test_without_graphs_the_network_is_computed_as_written() -> None:
-    def refusing(function: Function, inputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Function:
+    def refusing(function: Stage, inputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Stage:
         raise RuntimeError("CUDA error: operation not supported\nmore")
 
     training = fresh("pgd-dom-re")
     engine = RecordingEngine(training, refusing)
-    engine.network, engine.about_network = CompiledNetwork(training.classifier, [BATCH], "eager"), {"network": COMPILED}
+    engine.compute(CompiledNetwork(training.classifier, [BATCH], "eager"), {"network": COMPILED})
     engine.step(torch.arange(BATCH), 0.05, dom_active=False)
     assert engine.network is training.classifier
     told = {"no_graphs": "CUDA error: operation not supported", "network": WRITTEN}
@@ -180,7 +189,7 @@ def test_without_graphs_the_network_is_computed_as_written() -> None:
 def test_an_evaluation_too_large_to_be_recorded_is_recorded_in_pieces() -> None:
     recorded = []
 
-    def small(function: Function, inputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Function:
+    def small(function: Stage, inputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Stage:
         if len(inputs[0]) > 10:
             raise torch.OutOfMemoryError("CUDA out of memory")
         recorded.append(len(inputs[0]))
@@ -202,10 +211,9 @@ def test_an_evaluation_too_large_to_be_recorded_is_recorded_in_pieces() -> None:
 
 def test_a_run_may_be_started_without_graphs() -> None:
     training = fresh("pgd-dom-re")
-    training.engine = RecordingEngine(training, calling)
-    settle(training, {}, without_graphs="a reason")
-    assert type(training.engine) is Engine
-    assert training.engine.describe()["no_graphs"] == "a reason"
+    engine = engine_for(training, without_graphs="a reason")
+    assert type(engine) is Engine
+    assert engine.describe()["no_graphs"] == "a reason"
 
 
 def test_evaluations_agree_whatever_the_engine() -> None:

@@ -11,6 +11,7 @@ import tiny
 import torch
 import torch.nn.functional as F
 
+from domcli.trainer.engine import Engine
 from domcli.trainer.evaluate import BATCH, Attacks, Draws, Pieces, evaluate
 from domcli.trainer.fast.recorded import RecordingEngine
 from domcli.trainer.seeding import Purpose
@@ -29,7 +30,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> tiny.Training:
 
 
 def measure(training: tiny.Training, attacks: Attacks, draws: Draws = DRAWS) -> tiny.Any:
-    return evaluate(training.classifier, training.dataset.test, attacks, training.engine.measure, draws, nothing)
+    return evaluate(training.classifier, training.dataset.test, attacks, Engine(training).measure, draws, nothing)
 
 
 def test_natural_metrics_are_means_over_all_images(trained: tiny.Training) -> None:
@@ -119,7 +120,7 @@ def test_where_memory_does_not_suffice_the_numbers_are_the_same(
     assert found.one_step is not None
     attacks = Attacks(replace(found.pgd, norm=norm), replace(found.one_step, norm=norm))
     expected = measure(trained, attacks)
-    memory, pieces = Memory(trained.engine.measure, most), Pieces(trained.device)
+    memory, pieces = Memory(Engine(trained).measure, most), Pieces(trained.device)
     metrics = with_memory(trained, memory, pieces, attacks)
     for key in ("natural_accuracy", "pgd_accuracy", "one_step_accuracy"):
         assert getattr(metrics, key) == getattr(expected, key)
@@ -132,7 +133,7 @@ def test_where_memory_does_not_suffice_the_numbers_are_the_same(
 def test_a_size_that_suffices_is_kept(trained: tiny.Training) -> None:
     attacks, pieces = Attacks.on_test_set(trained.settings), Pieces(trained.device)
     assert pieces.describe() == {"evaluation_batch": 7}
-    memory = Memory(trained.engine.measure, 3)
+    memory = Memory(Engine(trained).measure, 3)
     with_memory(trained, memory, pieces, attacks)
     assert memory.tried == [7, 4, 2, 2, 2, 1, 2, 2, 2, 1, 2, 2, 2]
     assert pieces.describe() == {"evaluation_batch": 2}
@@ -159,7 +160,7 @@ def test_pieces_of_a_size_are_recorded_once(trained: tiny.Training) -> None:
 
 
 def test_memory_that_does_not_suffice_for_one_image_is_an_error(trained: tiny.Training) -> None:
-    memory = Memory(trained.engine.measure, 0)
+    memory = Memory(Engine(trained).measure, 0)
     with pytest.raises(torch.OutOfMemoryError):
         with_memory(trained, memory, Pieces(trained.device), Attacks())
     assert memory.tried == [7, 4, 2, 1]
@@ -168,14 +169,14 @@ def test_memory_that_does_not_suffice_for_one_image_is_an_error(trained: tiny.Tr
 
 @pytest.mark.parametrize("error", [*out_of_memory.GPU, *out_of_memory.MACHINE], ids=out_of_memory.name)
 def test_whatever_says_that_memory_ran_out_halves_a_batch(trained: tiny.Training, error: Exception) -> None:
-    memory = Memory(trained.engine.measure, 4, error)
+    memory = Memory(Engine(trained).measure, 4, error)
     assert with_memory(trained, memory, Pieces(trained.device), Attacks()).natural_accuracy >= 0
     assert memory.tried == [7, 4, 3, 4, 3, 4, 2]
 
 
 @pytest.mark.parametrize("error", out_of_memory.OTHER, ids=out_of_memory.name)
 def test_other_errors_go_up_at_once(trained: tiny.Training, error: Exception) -> None:
-    memory = Memory(trained.engine.measure, 4, error)
+    memory = Memory(Engine(trained).measure, 4, error)
     with pytest.raises(type(error)):
         with_memory(trained, memory, Pieces(trained.device), Attacks())
     assert memory.tried == [7]

@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from domcli.trainer.attacks import Attack, perturb_from
-from domcli.trainer.distraction import augment_iteratively, kept_patterns, removal_loss
+from domcli.trainer.distraction import augment_iteratively, kept_patterns, patterns_to_augment, weighted_mean
 from domcli.trainer.models import Classifier
+from domcli.trainer.operations.remove import remove
 from domcli.trainer.optimizer import SGD
-from domcli.trainer.step import loss_of
+from domcli.trainer.passes import loss_of
 
 CASES = ["linf_pgd", "linf_fgsm", "l2_pgd"]
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)
@@ -66,13 +67,17 @@ def test_perturbation_and_adversarial_loss(golden: Golden) -> None:
 
 
 def test_iterative_augmentation(golden: Golden) -> None:
+    def harder(images: Tensor, labels: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
+        flipped = 1 - images.flip(-1)
+        return flipped, golden.loss_of(flipped, labels)
+
+    threshold = golden.number("threshold")
     augmented = augment_iteratively(
         golden["images"],
         golden["labels"],
-        golden["natural_loss"],
-        golden.loss_of,
-        lambda images: 1 - images.flip(-1),
-        threshold=golden.number("threshold"),
+        patterns_to_augment(golden["natural_loss"], threshold),
+        harder,
+        threshold=threshold,
         iterations=int(golden.number("iterations")),
         strength=golden.number("strength"),
     )
@@ -86,9 +91,9 @@ def test_removal_and_the_update(golden: Golden) -> None:
     losses = F.cross_entropy(
         golden.classifier(golden["images"] + golden["perturbation"]), golden["labels"], reduction="none"
     )
-    loss = removal_loss(losses, kept)
+    loss = weighted_mean(losses, remove(~kept))
     torch.testing.assert_close(loss, golden["removal_loss"], **CLOSE)
     loss.backward()
-    optimizer.step(lr=0.1)
+    optimizer.step(torch.tensor(0.1, dtype=torch.float64))
     torch.testing.assert_close(golden.linear.weight.detach(), golden["weight_after"], **CLOSE)
     torch.testing.assert_close(golden.linear.bias.detach(), golden["bias_after"], **CLOSE)

@@ -14,10 +14,12 @@ from test_engines import BATCH, calling, fresh
 from torch import Tensor
 
 from domcli import cachedir
-from domcli.trainer.fast import cuda
+from domcli.computation import Computation
+from domcli.trainer.fast import UNDECIDED, cuda
 from domcli.trainer.fast.compiled import CompiledNetwork
-from domcli.trainer.fast.recorded import Function, RecordingEngine
+from domcli.trainer.fast.recorded import RecordingEngine
 from domcli.trainer.state import Training
+from domcli.trainer.step import Stage
 
 MANY = (50_000, 10_000)
 
@@ -47,48 +49,49 @@ class Clock:
 def settled(
     monkeypatch: pytest.MonkeyPatch,
     clock: Clock | None = None,
-    known: dict[str, object] | None = None,
+    known: Computation = UNDECIDED,
     images: tuple[int, int] = MANY,
     trace: Callable[..., None] = lambda *_: None,
-) -> Training:
+) -> RecordingEngine:
     training = fresh("pgd-dom-re")
+    engine = RecordingEngine(training, calling)
     if clock is not None:
         monkeypatch.setattr(cuda, "_measured", clock)
         monkeypatch.setattr(RecordingEngine, "rehearse", trace)
-    cuda.settle(training, known or {}, images, calling)
-    return training
+    cuda.settle(training, engine, known, images, calling)
+    return engine
 
 
 def test_a_long_run_takes_the_compiled_network_if_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(0.01, 0.006)
-    training = settled(monkeypatch, clock)
-    assert isinstance(training.engine.network, CompiledNetwork)
-    assert training.engine.describe()["network"] == "compiled"
-    assert "not_compiled" not in training.engine.describe()
+    engine = settled(monkeypatch, clock)
+    assert isinstance(engine.network, CompiledNetwork)
+    assert engine.describe()["network"] == "compiled"
+    assert "not_compiled" not in engine.describe()
     assert clock.measured == [1, 2]
 
 
 def test_what_was_measured_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     settled(monkeypatch, Clock(0.01, 0.006))
     clock = Clock(0.01, 0.02)
-    assert settled(monkeypatch, clock).engine.describe()["network"] == "compiled"
+    assert settled(monkeypatch, clock).describe()["network"] == "compiled"
     assert clock.measured == []
 
 
 def test_no_gain_means_as_written(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = (settled(monkeypatch, clock) for clock in (Clock(0.01, 0.0099), Clock(0.01, 0.001)))
-    for training in (first, second):
-        assert training.engine.network is training.classifier
-        assert training.engine.describe()["not_compiled"] == "compiled it takes 0.99 times as long"
+    for engine in (first, second):
+        assert engine.network is engine.training.classifier
+        assert engine.describe()["not_compiled"] == "compiled it takes 0.99 times as long"
 
 
 def test_a_short_run_is_not_compiled_for(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(0.001, 0.0001)
-    training = settled(monkeypatch, clock, images=(100 * BATCH, 0))
-    assert training.engine.network is training.classifier
-    epochs, passes = training.settings.train.epochs, 100 * (training.settings.attack.steps + 2)
+    engine = settled(monkeypatch, clock, images=(100 * BATCH, 0))
+    assert engine.network is engine.training.classifier
+    epochs, passes = engine.training.settings.train.epochs, 100 * (engine.training.settings.attack.steps + 2)
     seconds = f"{epochs * passes * 0.001:.0f}"
-    assert training.engine.describe()["not_compiled"] == f"the run takes about {seconds} s, too short to compile for it"
+    assert engine.describe()["not_compiled"] == f"the run takes about {seconds} s, too short to compile for it"
     assert clock.measured == [1]
 
 
@@ -96,16 +99,16 @@ def test_a_compiler_that_fails_is_no_failure_of_the_run(monkeypatch: pytest.Monk
     def failing(*_: object) -> None:
         raise OSError("no C compiler found\nsee the manual")
 
-    training = settled(monkeypatch, Clock(0.01, 0.006), trace=failing)
-    assert training.engine.network is training.classifier
-    assert training.engine.describe()["not_compiled"] == "OSError: no C compiler found"
+    engine = settled(monkeypatch, Clock(0.01, 0.006), trace=failing)
+    assert engine.network is engine.training.classifier
+    assert engine.describe()["not_compiled"] == "OSError: no C compiler found"
 
 
 @pytest.mark.parametrize("recorded", [0, 4])
 def test_a_network_that_cannot_be_recorded_is_not_taken(monkeypatch: pytest.MonkeyPatch, recorded: int) -> None:
     calls = []
 
-    def refusing(function: Function, inputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Function:
+    def refusing(function: Stage, inputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Stage:
         calls.append(function)
         if len(calls) > recorded:
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -114,9 +117,10 @@ def test_a_network_that_cannot_be_recorded_is_not_taken(monkeypatch: pytest.Monk
     monkeypatch.setattr(cuda, "LONG", 0.0)
     monkeypatch.setattr(RecordingEngine, "rehearse", lambda *_: None)
     training = fresh("pgd-dom-re")
-    cuda.settle(training, {}, MANY, refusing)
-    assert training.engine.network is training.classifier
-    assert training.engine.describe()["not_compiled"] == "OutOfMemoryError: CUDA out of memory"
+    engine = RecordingEngine(training, refusing)
+    cuda.settle(training, engine, UNDECIDED, MANY, refusing)
+    assert engine.network is engine.training.classifier
+    assert engine.describe()["not_compiled"] == "OutOfMemoryError: CUDA out of memory"
 
 
 def test_runs_that_begin_together_measure_once_and_choose_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,10 +132,11 @@ def test_runs_that_begin_together_measure_once_and_choose_the_same(monkeypatch: 
             assert go_on.wait(60)
             return super().__call__(training, networks, recorder)
 
-    clock, trainings = Slow(0.01, 0.0099), [fresh("pgd-dom-re") for _ in range(2)]
+    clock = Slow(0.01, 0.0099)
+    engines = [RecordingEngine(fresh("pgd-dom-re"), calling) for _ in range(2)]
     monkeypatch.setattr(cuda, "_measured", clock)
     monkeypatch.setattr(RecordingEngine, "rehearse", lambda *_: None)
-    runs = [threading.Thread(target=cuda.settle, args=(one, {}, MANY, calling)) for one in trainings]
+    runs = [threading.Thread(target=cuda.settle, args=(one.training, one, UNDECIDED, MANY, calling)) for one in engines]
     runs[0].start()
     assert begun.wait(60)
     with pytest.raises(BlockingIOError), (cachedir.cache_directory() / "measuring-cpu.lock").open("a") as lock:
@@ -141,19 +146,19 @@ def test_runs_that_begin_together_measure_once_and_choose_the_same(monkeypatch: 
     for run in runs:
         run.join(60)
     assert clock.measured == [1, 2]
-    assert [one.engine.describe()["network"] for one in trainings] == ["as written"] * 2
+    assert [one.describe()["network"] for one in engines] == ["as written"] * 2
 
 
 def test_measuring_goes_on_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "domcli").write_text("a file, not a folder")
-    assert settled(monkeypatch, Clock(0.01, 0.0099)).engine.describe()["network"] == "as written"
+    assert settled(monkeypatch, Clock(0.01, 0.0099)).describe()["network"] == "as written"
 
 
 @pytest.mark.parametrize("before", ["compiled", "as written"])
 def test_a_run_that_goes_on_keeps_its_way(monkeypatch: pytest.MonkeyPatch, before: str) -> None:
     clock = Clock(0.01, 0.006 if before == "as written" else 0.02)
-    training = settled(monkeypatch, clock, {"network": before})
-    assert training.engine.describe()["network"] == before
+    engine = settled(monkeypatch, clock, Computation(network=before))
+    assert engine.describe()["network"] == before
     assert clock.measured == []
 
 
@@ -162,7 +167,7 @@ def test_choosing_leaves_the_run_as_it_was(monkeypatch: pytest.MonkeyPatch, tmp_
     expected, state = fresh("pgd-dom-re").classifier.state_dict(), torch.get_rng_state()
     training = fresh("pgd-dom-re")
     torch.set_rng_state(state)
-    cuda.settle(training, {}, MANY, calling)
+    cuda.settle(training, RecordingEngine(training, calling), UNDECIDED, MANY, calling)
     assert torch.equal(torch.get_rng_state(), state)
     for name, value in expected.items():
         assert torch.equal(training.classifier.state_dict()[name], value), name

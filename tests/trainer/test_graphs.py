@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,13 @@ from test_engines import BATCH, IMAGES, PRESETS, fresh, losses_of
 from domcli.trainer import device as devices
 from domcli.trainer import seeding
 from domcli.trainer.engine import Engine
-from domcli.trainer.fast import cuda, engine_for, settle
+from domcli.trainer.fast import cuda, engine_for
 from domcli.trainer.fast.compiled import CompiledNetwork
 from domcli.trainer.fast.graphs import record
 from domcli.trainer.fast.recorded import RecordingEngine
 from domcli.trainer.seeding import Purpose
 from domcli.trainer.state import Training
+from domcli.trainer.step import learn
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 RECORDED = {"steps": "CUDA graphs"}
@@ -78,7 +80,7 @@ def test_all_presets_are_recorded_and_train(preset: str) -> None:
 def test_compiled_steps_have_the_losses_of_plain_ones(preset: str) -> None:
     plain, compiled = on_gpu(preset), on_gpu(preset)
     engine = RecordingEngine(compiled, record)
-    engine.network = CompiledNetwork(compiled.classifier, [BATCH])
+    engine.compute(CompiledNetwork(compiled.classifier, [BATCH]), {})
     expected, found = torch.tensor(losses_of(plain, Engine(plain))), torch.tensor(losses_of(compiled, engine))
     # Losses alone: rounding may decide what a pattern is taken for. With PGD the signs of gradients near zero, too.
     expected, found = expected[:, LOSSES], found[:, LOSSES]
@@ -92,11 +94,11 @@ def test_a_long_run_is_settled_and_trains(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(cuda, "LONG", 0.0)
     training = on_gpu("pgd-dom-augmix")
     before = state_of(training)
-    settle(training, {})
+    engine = engine_for(training)
     assert all(torch.equal(one, other) for one, other in zip(before, state_of(training), strict=True))
-    assert training.engine.describe()["network"] in ("compiled", "as written")
-    assert "Error" not in training.engine.describe().get("not_compiled", "")
-    assert torch.tensor(losses_of(training, training.engine)).isfinite().all()
+    assert engine.describe()["network"] in ("compiled", "as written")
+    assert "Error" not in engine.describe().get("not_compiled", "")
+    assert torch.tensor(losses_of(training, engine)).isfinite().all()
 
 
 @pytest.mark.parametrize("preset", ["natural-dom-re", "fgsm-dom-re", "pgd-dom-randaugment"])
@@ -128,8 +130,9 @@ def test_recording_leaves_everything_as_it_was() -> None:
     images, labels = engine.batch(torch.arange(BATCH, device="cuda"))
     torch.set_rng_state(host)
     torch.cuda.set_rng_state(device)
-    inputs = (torch.arange(BATCH, device="cuda"), torch.full((), 0.05, device="cuda"), images, labels)
-    record(engine._learned(True), inputs, engine._changed())
+    inputs = (torch.arange(BATCH, device="cuda"), images, labels)
+    training.lr.fill_(0.05)
+    record(partial(learn, training, engine, True), inputs, engine._changed())
     assert all(torch.equal(one, other) for one, other in zip(before, state_of(training), strict=True))
     assert torch.equal(torch.get_rng_state(), host)
     assert torch.equal(torch.cuda.get_rng_state(), device)

@@ -108,7 +108,7 @@ def test_best_is_the_first_of_the_highest_and_its_weights_give_its_accuracy(tmp_
     checkpoint.load_weights(run.checkpoint("best"), training.classifier.network)
     draws = Draws(0, Purpose.TEST, best.epoch - 1)
     attacks = Attacks.on_test_set(training.settings)
-    measure = training.engine.measure
+    measure = Engine(training).measure
     again = evaluate(training.classifier, training.dataset.test, attacks, measure, draws, lambda done, batches: None)
     assert again == best.test
 

@@ -14,7 +14,7 @@ from domcli.errors import StorageError
 from domcli.events import LOSS_RANGES, Memorization
 from domcli.trainer.memorization import LossArchive, MemorizationRecord
 from domcli.trainer.meter import Totals
-from domcli.trainer.step import StepOutcome
+from domcli.trainer.passes import StepOutcome
 
 CPU = torch.device("cpu")
 
@@ -28,6 +28,7 @@ def outcome(natural: list[float], robust: list[float] | None = None) -> StepOutc
         robust_correct=None if robust is None else nobody,
         removed=nobody,
         augmented=nobody,
+        threshold=torch.tensor(1.0),
     )
 
 
@@ -37,7 +38,7 @@ def summarise(record: MemorizationRecord, after_warmup: bool = True, attacked: b
 
 
 def test_original_and_transformed_patterns_and_who_entered_and_left() -> None:
-    record = MemorizationRecord(5, 1.0, CPU)
+    record = MemorizationRecord(5, torch.tensor(1.0), CPU)
     everyone = torch.arange(5)
     record.note(everyone, outcome([0.1, 0.2, 1.0, 2.0, 3.0]))
     first = summarise(record, after_warmup=False)
@@ -57,7 +58,7 @@ def test_original_and_transformed_patterns_and_who_entered_and_left() -> None:
 
 
 def test_each_pattern_keeps_the_loss_of_its_latest_step() -> None:
-    record = MemorizationRecord(4, 1.0, CPU)
+    record = MemorizationRecord(4, torch.tensor(1.0), CPU)
     record.note(torch.tensor([2, 0]), outcome([0.5, 2.0], [3.0, 4.0]))
     record.note(torch.tensor([2, 1]), outcome([0.25, 1.5], [5.0, 6.0]))
     assert record.natural.tolist() == [2.0, 1.5, 0.25, torch.inf]
@@ -65,14 +66,14 @@ def test_each_pattern_keeps_the_loss_of_its_latest_step() -> None:
 
 
 def test_the_histogram_counts_every_pattern_once() -> None:
-    record = MemorizationRecord(8, 1.0, CPU)
+    record = MemorizationRecord(8, torch.tensor(1.0), CPU)
     record.note(torch.arange(7), outcome([0.0, 0.49, 0.5, 1.0, 2.4, 2.5, 100.0]))
     assert LOSS_RANGES == (0.0, 0.5, 1.0, 1.5, 2.0, 2.5)
     assert summarise(record).histogram == (2, 1, 1, 0, 1, 3)
 
 
 def test_the_overlap_of_the_most_confident_tenth() -> None:
-    record = MemorizationRecord(40, 1.0, CPU)
+    record = MemorizationRecord(40, torch.tensor(1.0), CPU)
     natural = [float(n) for n in range(40)]
     adversarial = [100.0] * 40
     adversarial[0], adversarial[1], adversarial[38], adversarial[39] = 0.1, 0.2, 0.3, 0.4
@@ -82,11 +83,11 @@ def test_the_overlap_of_the_most_confident_tenth() -> None:
 
 
 def test_the_record_survives_a_checkpoint() -> None:
-    record = MemorizationRecord(3, 1.0, CPU)
+    record = MemorizationRecord(3, torch.tensor(1.0), CPU)
     record.note(torch.arange(3), outcome([0.1, 0.5, 2.0], [1.0, 2.0, 3.0]))
     record.end_warmup()
     summarise(record)
-    restored = MemorizationRecord(3, 1.0, CPU)
+    restored = MemorizationRecord(3, torch.tensor(1.0), CPU)
     restored.restore({name: value.clone() for name, value in record.tensors().items()})
     for each in (record, restored):
         each.note(torch.tensor([0]), outcome([5.0], [6.0]))

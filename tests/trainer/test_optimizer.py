@@ -19,7 +19,7 @@ def test_it_gives_the_numbers_of_torch_optim_sgd() -> None:
         for one, other in zip(ours, theirs, strict=True):
             one.grad = torch.randn_like(one)
             other.grad = one.grad.clone()
-        optimizer.step(lr)
+        optimizer.step(torch.tensor(lr, dtype=torch.float64))
         reference.param_groups[0]["lr"] = lr
         reference.step()
     for one, other in zip(ours, theirs, strict=True):
@@ -33,5 +33,5 @@ def test_a_step_tells_that_the_parameters_have_changed() -> None:
     optimizer = SGD([parameter], momentum=0.9, weight_decay=0.0)
     parameter.grad = torch.ones(3)
     before = parameter._version
-    optimizer.step(0.1)
+    optimizer.step(torch.tensor(0.1, dtype=torch.float64))
     assert parameter._version > before

@@ -27,14 +27,13 @@ LOADED = """
 import sys, torch
 from domcli import presets
 from domcli.trainer import data, device, loop, seeding
-from domcli.trainer.fast import settle
+from domcli.trainer.fast import engine_for
 from domcli.trainer.state import Training
 chosen = presets.resolve("pgd-dom-re", ["model.width=2", "train.batch_size=8", "attack.steps=1"], quick=True)
 cpu = device.select_device("cpu")
 device.prepare(cpu)
 training = Training.fresh(chosen, data.load(chosen.data, cpu), cpu)
-settle(training, {})
-training.engine.step(torch.arange(8), 0.1, True)
+engine_for(training).step(torch.arange(8), 0.1, True)
 assert torch.are_deterministic_algorithms_enabled() and torch.is_deterministic_algorithms_warn_only_enabled()
 print(*sorted(name for name in sys.modules if name.count(".") < 2))
 """

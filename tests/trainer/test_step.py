@@ -11,9 +11,12 @@ from torch import Tensor, nn
 from domcli.trainer import step as step_module
 from domcli.trainer.attacks import Attack
 from domcli.trainer.augment import crop_and_flip
+from domcli.trainer.engine import Engine
+from domcli.trainer.fast.convert import convert
 from domcli.trainer.models import Classifier
+from domcli.trainer.passes import StepOutcome
 from domcli.trainer.state import Training
-from domcli.trainer.step import Plan, StepOutcome, train_step
+from domcli.trainer.step import train_step
 
 
 class Watched:
@@ -21,15 +24,17 @@ class Watched:
 
     def __init__(self, preset: str, *overrides: str) -> None:
         self.training: Training = tiny.training(preset, *overrides)
+        convert(self.training.classifier)
+        self.engine = Engine(self.training)
         self.passes: list[tuple[int, bool, bool]] = []
         self.weight_gradients = 0
         self.training.classifier.register_forward_pre_hook(self._count)
         first = self.training.classifier.network.get_parameter("conv1.weight")
         first.register_hook(self._count_gradient)
-        index = torch.arange(32)
+        self.index = torch.arange(32)
         torch.manual_seed(0)
-        self.images = crop_and_flip(self.training.dataset.train.images, index)
-        self.labels = self.training.dataset.train.labels[index]
+        self.images = crop_and_flip(self.training.dataset.train.images, self.index)
+        self.labels = self.training.dataset.train.labels[self.index]
 
     def _count(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self.passes.append((len(inputs[0]), torch.is_grad_enabled(), module.training))
@@ -38,11 +43,16 @@ class Watched:
         self.weight_gradients += 1
 
     def step(self, dom_active: bool, threshold: float | None = None) -> StepOutcome:
-        plan = self.training.plan
+        """Do a step that leaves the parameters as they are, and return what it saw."""
+        seen: list[StepOutcome] = []
         if threshold is not None:
-            plan = Plan(**{**vars(plan), "threshold": threshold})
+            self.training.threshold.fill_(threshold)
+        self.training.meter.add = seen.append  # type: ignore[method-assign]
+        self.training.lr.zero_()
         torch.manual_seed(1)
-        return train_step(self.training.classifier, self.images, self.labels, plan, dom_active)
+        train_step(self.training, self.engine, self.index, self.images, self.labels, dom_active)
+        (outcome,) = seen
+        return outcome
 
 
 @pytest.mark.parametrize(

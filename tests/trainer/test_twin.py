@@ -12,11 +12,13 @@ import torch.nn.functional as F
 
 from domcli.plain import VARIABLE as PLAIN
 from domcli.trainer import seeding
-from domcli.trainer.fast import settle
+from domcli.trainer.fast import engine_for
+from domcli.trainer.fast.convert import convert
 from domcli.trainer.fast.twin import Twins, frozen_twin
 from domcli.trainer.native import operations
 from domcli.trainer.seeding import Purpose
 
+PLAIN_LAYERS = ("torch.", "domcli.trainer.models")
 needs_kernels = pytest.mark.skipif(operations.why_not() is not None, reason=f"no kernels: {operations.why_not()}")
 
 
@@ -29,6 +31,7 @@ def _kernels_as_they_were(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_a_twin_shares_all_memory_and_asks_for_no_gradients() -> None:
     original = tiny.training("pgd-dom-re").classifier
+    convert(original)
     twin = frozen_twin(original)
     shared = [*original.parameters(), *original.buffers()], [*twin.parameters(), *twin.buffers()]
     for one, other in zip(*shared, strict=True):
@@ -57,7 +60,7 @@ def test_attacks_reach_the_images_and_updates_the_parameters() -> None:
 @needs_kernels
 def test_a_step_of_pgd_computes_each_weight_gradient_once(monkeypatch: pytest.MonkeyPatch) -> None:
     training = tiny.training("pgd-dom-re", "model.width=32", "train.precision=bfloat16", "data.train_images=32")
-    settle(training, {})
+    engine = engine_for(training)
     called: Counter[str] = Counter()
     library = operations._library()
 
@@ -68,7 +71,7 @@ def test_a_step_of_pgd_computes_each_weight_gradient_once(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(operations, "_library", lambda: Spy())
     seeding.reseed(0, Purpose.STEP, 0, 0)
-    training.engine.step(torch.arange(32), 0.1, dom_active=False)
+    engine.step(torch.arange(32), 0.1, dom_active=False)
     steps = training.settings.attack.steps
     assert called["domcli_weight_gradient"] > 0
     assert called["domcli_input_gradient"] == (steps + 1) * called["domcli_weight_gradient"]
@@ -78,6 +81,7 @@ def test_a_step_of_pgd_computes_each_weight_gradient_once(monkeypatch: pytest.Mo
 def test_plain_steps_use_neither_twin_nor_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PLAIN, "1")
     training = tiny.training("pgd-dom-re", "train.precision=bfloat16")
-    settle(training, {})
-    assert training.engine.network is training.classifier
-    assert training.engine.describe()["kernels"] == f"PyTorch: {operations.why_not() or 'by choice'}"
+    engine = engine_for(training)
+    assert engine.network is training.classifier
+    assert all(type(layer).__module__.startswith(PLAIN_LAYERS) for layer in training.classifier.modules())
+    assert engine.describe()["kernels"] == f"PyTorch: {operations.why_not() or 'by choice'}"

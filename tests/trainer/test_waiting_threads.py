@@ -14,7 +14,8 @@ import tiny
 from domcli import evaluations
 from domcli.trainer import SHORT_WAIT, SPINS, THREADS, WAIT_POLICY
 from domcli.trainer.bench.cases import Options
-from domcli.trainer.bench.workers import Job, Side, worker
+from domcli.trainer.bench.messages import Job, Side
+from domcli.trainer.bench.workers import worker
 
 
 @pytest.fixture(autouse=True)

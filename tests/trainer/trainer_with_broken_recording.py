@@ -18,23 +18,23 @@ from domcli.trainer.anew import BrokenRecording
 WHY = "CUDA error: operation not permitted when stream is capturing"
 
 
-def breaking(training: Any) -> Any:
+def breaking(training: Any, known: Any, *, without_graphs: str | None) -> Any:
     """Return an engine that breaks off when DOM begins to act."""
     from domcli.trainer.fast import engine_for
     from domcli.trainer.fast.recorded import RecordingEngine, unrecorded
 
+    if without_graphs is not None:
+        return engine_for(training, known, without_graphs=without_graphs)
     if training.device.type == "cuda":
-        engine = engine_for(training)
+        engine = engine_for(training, known)
         assert isinstance(engine, RecordingEngine)
     else:
         engine = RecordingEngine(training, unrecorded)
-    learned = engine._learned
+    run = engine.run
 
-    def learned_waiting(dom_active: bool) -> Any:
-        function = learned(dom_active)
-
+    def run_waiting(kind: Any, stage: Any, *inputs: Any) -> Any:
         def work(*values: Any) -> Any:
-            found = function(*values)
+            found = stage(*values)
             if training.device.type == "cuda":
                 sums = training.meter.sums
                 # The first is refused before CUDA hears of it; the second makes the host wait, and breaks it off.
@@ -43,9 +43,9 @@ def breaking(training: Any) -> Any:
             wait_for_reader()
             raise BrokenRecording(WHY)
 
-        return work if dom_active else function
+        return run(kind, work if kind == ("learn", True) else stage, *inputs)
 
-    engine._learned = learned_waiting  # type: ignore[method-assign]
+    engine.run = run_waiting  # type: ignore[method-assign]
     return engine
 
 
@@ -57,7 +57,7 @@ def wait_for_reader() -> None:
 
 if __name__ == "__main__":
     ready = Path(sys.argv[1])
-    from domcli.trainer import state
+    from domcli.trainer import loop
 
-    state.engine_for = breaking
+    loop.engine_for = breaking  # type: ignore[attr-defined]
     sys.exit(main(sys.argv[2:]))

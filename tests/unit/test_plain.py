@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from domcli import launch, plain
+from domcli import computation, launch, plain, rundir
 from domcli.presets import resolve
 
 
@@ -28,7 +28,8 @@ def test_what_was_asked_for_is_kept_with_the_run(monkeypatch, tmp_path, value, e
         ({"plain": "yes"}, "", False),
     ],
 )
-def test_the_trainer_does_as_the_run_was_created(monkeypatch, kept, here, expected) -> None:
+def test_the_trainer_does_as_the_run_was_created(monkeypatch, tmp_path, kept, here, expected) -> None:
     monkeypatch.setenv(plain.VARIABLE, here)
-    plain.as_created(kept)
+    run = rundir.create(tmp_path, "run", {}, kept)
+    plain.as_decided(computation.read(run).plain)
     assert plain.asked_for() is expected

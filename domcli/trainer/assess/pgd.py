@@ -12,7 +12,7 @@ from domcli.evaluations import Plan
 from domcli.trainer.assess.batches import FittingNetwork
 from domcli.trainer.assess.stage import Stage
 from domcli.trainer.attacks import Attack, perturb_from
-from domcli.trainer.step import loss_of
+from domcli.trainer.passes import loss_of
 
 
 def stage(network: FittingNetwork, plan: Plan) -> Stage:

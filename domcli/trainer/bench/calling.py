@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from domcli.trainer.augmentation import policies
-from domcli.trainer.fast.recorded import Function, Outputs
+from domcli.trainer.step import Outputs, Stage
 
 
-def calling(function: Function, inputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Function:
+def calling(function: Stage, inputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Stage:
     """Keep copies of the inputs, as a graph does, but call the function instead of replaying it (see Recorder)."""
     del changed
     held = [value.clone() for value in inputs]

@@ -30,7 +30,7 @@ from domcli.timing.estimate import (
 from domcli.timing.kept import Conditions
 from domcli.trainer.bench.cases import CASES, TEST_IMAGES, Options, steps_of
 from domcli.trainer.bench.floor import floor
-from domcli.trainer.bench.workers import Machine, Measurement
+from domcli.trainer.bench.messages import Machine, Measurement
 
 SCHEMA = 1
 ASSUMPTIONS = (

@@ -13,8 +13,9 @@ from domcli.settings import Settings
 from domcli.timing import kept
 from domcli.trainer.bench import remaining
 from domcli.trainer.bench.cases import EVALUATIONS, TEST_IMAGES, Options, evaluates, steps_of
+from domcli.trainer.bench.messages import Job, Machine, Side
 from domcli.trainer.bench.report import Case, Report
-from domcli.trainer.bench.workers import Job, Machine, Side, Worker, WorkerFailed, worker
+from domcli.trainer.bench.workers import Worker, WorkerFailed, worker
 
 log = logging.getLogger(__name__)
 

@@ -20,10 +20,11 @@ from domcli.trainer import device as devices
 from domcli.trainer.augment import to_float, to_uint8
 from domcli.trainer.bench.cases import TEST_IMAGES
 from domcli.trainer.bench.limits import measure_limits
-from domcli.trainer.bench.workers import Answers, Job, Machine, Measurement, Timed
+from domcli.trainer.bench.messages import Answers, Job, Machine, Measurement, Timed
 from domcli.trainer.data import Dataset, ImageSet
+from domcli.trainer.engine import Engine
 from domcli.trainer.evaluate import Attacks, Draws, evaluate
-from domcli.trainer.fast import settle
+from domcli.trainer.fast import engine_for
 from domcli.trainer.loop import train_epoch
 from domcli.trainer.models import Classifier, build
 from domcli.trainer.report import ProgressReporter
@@ -58,13 +59,6 @@ class TimedLoader:
             if batch is None:
                 return
             yield batch
-
-
-def answers(job: Job) -> Answers:
-    """Set up what a job is about, and return what it answers to each request."""
-    from domcli.trainer.bench.trainers import trainer_side  # which builds on what is here
-
-    return {"machine": machine_side, "plain": plain_side, "domcli": domcli_side, "trainer": trainer_side}[job.side](job)
 
 
 def machine_side(job: Job) -> Answers:
@@ -132,42 +126,46 @@ def plain_evaluation(model: Classifier, settings: Settings, device: torch.device
 def domcli_side(job: Job) -> Answers:
     """Let a trainer train an epoch of exactly the steps to measure."""
     device = devices.select_device(job.device)
-    training = fresh_training(job.settings, device, *synthetic_images(job.settings.train.batch_size * job.steps))
+    engine = engine_on(job.settings, device, *synthetic_images(job.settings.train.batch_size * job.steps))
+    training = engine.training
     reporter = ProgressReporter(training, NoSink())
     stop = StopFlag()
 
     def measure() -> Measurement:
         training.step, training.epoch_seconds = 0, 0.0
         training.meter.reset()
-        timed, _ = _timed(lambda: train_epoch(training, reporter, stop), device, job.steps)
+        timed, _ = _timed(lambda: train_epoch(training, engine, reporter, stop), device, job.steps)
         training.epoch += 1  # so that the next measurement draws other numbers
         totals = training.meter.read()
         return Measurement(timed.seconds, timed.cpu, 0.0, totals.high_confidence / totals.seen)
 
     return {
         "measure": measure,
-        "evaluate": evaluation(training),
-        "describe": lambda: {"threads": torch.get_num_threads(), "engine": training.engine.describe()},
+        "evaluate": evaluation(engine),
+        "describe": lambda: {"threads": torch.get_num_threads(), "engine": engine.describe()},
     }
 
 
-def fresh_training(settings: Settings, device: torch.device, images: Tensor, labels: Tensor) -> Training:
-    """Set up as the trainer process does, on these images (uint8, N x 3 x 32 x 32), after the warm-up's end."""
+def engine_on(settings: Settings, device: torch.device, images: Tensor, labels: Tensor) -> Engine:
+    """Set up as the trainer process does, on these images (uint8, N x 3 x 32 x 32), after the warm-up's end; return
+    what does the steps of that training.
+    """
     devices.keep_freed_memory()
     devices.prepare(device)
     pictures = ImageSet(images.to(device).contiguous(memory_format=torch.channels_last), labels.to(device))
     names = tuple(str(label) for label in range(CLASSES))
     training = Training.fresh(settings, Dataset(pictures, pictures, names, MEAN, STD), device)
-    settle(training, {}, IMAGES["cifar10"])
+    engine = engine_for(training, images=IMAGES["cifar10"])
     training.epoch = _epoch_after_warmup(settings)
-    return training
+    return engine
 
 
-def evaluation(training: Training) -> Callable[[], Timed]:
+def evaluation(engine: Engine) -> Callable[[], Timed]:
     """Return what times an evaluation as the settings ask for it, for each image, if no attack ever succeeds.
 
     That is the most that it can cost: every image is classified correctly, and a radius of 0 keeps it so.
     """
+    training = engine.training
     settings, device = training.settings, training.device
     harmless = settings.model_copy(update={"attack": settings.attack.model_copy(update={"epsilon": 0.0})})
     images, _ = synthetic_images(TEST_IMAGES[device.type])
@@ -181,7 +179,7 @@ def evaluation(training: Training) -> Callable[[], Timed]:
         pictures = ImageSet(resident, labels[0])
 
         def work() -> object:
-            attacks, engine = Attacks.on_test_set(harmless), training.engine
+            attacks = Attacks.on_test_set(harmless)
             return evaluate(training.classifier, pictures, attacks, engine.measure, draws, lambda *_: None)
 
         return _timed(work, device, len(resident))[0]

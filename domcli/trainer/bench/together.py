@@ -16,10 +16,11 @@ from domcli import devices
 from domcli.sharing import figures, mps
 from domcli.trainer.bench import remaining, window
 from domcli.trainer.bench.cases import TRAINERS, Options
+from domcli.trainer.bench.messages import Job, Machine, Prepared
 from domcli.trainer.bench.room import Room
 from domcli.trainer.bench.runner import Tell, look_at_machine
 from domcli.trainer.bench.together_report import Crowd, Paradigm, TogetherReport
-from domcli.trainer.bench.workers import Job, Machine, Prepared, Worker, WorkerFailed, worker
+from domcli.trainer.bench.workers import Worker, WorkerFailed, worker
 
 log = logging.getLogger(__name__)
 

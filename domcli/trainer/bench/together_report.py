@@ -19,7 +19,7 @@ from domcli.settings import Settings
 from domcli.sharing import figures
 from domcli.sharing.figures import Figures, Together
 from domcli.trainer.bench.cases import CASES, Options
-from domcli.trainer.bench.workers import Machine
+from domcli.trainer.bench.messages import Machine
 
 SCHEMA = 1
 

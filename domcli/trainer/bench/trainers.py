@@ -10,9 +10,10 @@ import torch
 
 from domcli.stream import NoSink
 from domcli.trainer import device as devices
-from domcli.trainer.bench.sides import fresh_training, synthetic_images
-from domcli.trainer.bench.workers import Answers, Job, Prepared
+from domcli.trainer.bench.messages import Answers, Job, Prepared
+from domcli.trainer.bench.sides import engine_on, synthetic_images
 from domcli.trainer.data import ImageSet
+from domcli.trainer.engine import Engine
 from domcli.trainer.evaluate import BATCH, Attacks, Draws, evaluate
 from domcli.trainer.loop import train_epoch
 from domcli.trainer.report import ProgressReporter
@@ -113,20 +114,21 @@ def trainer_side(job: Job) -> Answers:
     device = devices.select_device(job.device)
     images, labels = synthetic_images(DISTINCT)
     times = IMAGES[device.type] // DISTINCT
-    training = fresh_training(job.settings, device, images.repeat(times, 1, 1, 1), labels.repeat(times))
+    engine = engine_on(job.settings, device, images.repeat(times, 1, 1, 1), labels.repeat(times))
+    training = engine.training
     reporter = Marking(training, NoSink())
 
     def prepare() -> Prepared:
         reporter.clock = HostClock()
         _begin_epoch(training, max(0, training.steps_per_epoch - LAST_STEPS[device.type]))
-        train_epoch(training, reporter, StopFlag())
+        train_epoch(training, engine, reporter, StopFlag())
         if device.type == "cuda":
-            _evaluate_once(training)
+            _evaluate_once(engine)
         return Prepared(
-            step_seconds=_seconds_of_a_step(training, reporter),
+            step_seconds=_seconds_of_a_step(engine, reporter),
             memory=_memory(device),
             threads=torch.get_num_threads(),
-            engine=training.engine.describe(),
+            engine=engine.describe(),
         )
 
     def train(begin: float, end: float) -> list[float]:
@@ -138,7 +140,7 @@ def trainer_side(job: Job) -> Answers:
         with contextlib.suppress(StopRequested):
             while True:
                 _begin_epoch(training, 0)
-                train_epoch(training, reporter, stop)
+                train_epoch(training, engine, reporter, stop)
         return clock.read()
 
     return {"prepare": prepare, "train": train}
@@ -149,23 +151,25 @@ def _begin_epoch(training: Training, step: int) -> None:
     training.meter.reset()
 
 
-def _evaluate_once(training: Training) -> None:
+def _evaluate_once(engine: Engine) -> None:
     """Attack a batch of test images, so that the memory is in use that this takes in a run."""
+    training = engine.training
     test = training.dataset.test
     batch = BATCH[training.device.type]
     images = ImageSet(test.images[:batch], test.labels[:batch])
     draws = Draws(training.settings.train.seed, Purpose.TEST, 0)
     attacks = Attacks.on_test_set(training.settings)
-    evaluate(training.classifier, images, attacks, training.engine.measure, draws, lambda *_: None)
+    evaluate(training.classifier, images, attacks, engine.measure, draws, lambda *_: None)
 
 
-def _seconds_of_a_step(training: Training, reporter: Marking) -> float:
+def _seconds_of_a_step(engine: Engine, reporter: Marking) -> float:
     """Return about the time of a step with a whole batch."""
+    training = engine.training
     _begin_epoch(training, 0)
     devices.wait_for(training.device)
     began = time.monotonic()
     with contextlib.suppress(StopRequested):
-        train_epoch(training, reporter, AfterOne())
+        train_epoch(training, engine, reporter, AfterOne())
     devices.wait_for(training.device)
     return time.monotonic() - began
 

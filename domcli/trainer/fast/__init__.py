@@ -1,69 +1,89 @@
-"""The fast machinery, behind one door: `engine_for` gives the fastest engine that works on the run's device."""
+"""The fast machinery, behind one door: `engine_for` gives the fastest engine that works on the run's device.
+
+Without this package a run is trained by the plain engine on the plain network, and to the same numbers up to rounding.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import torch
 
 from domcli import plain
+from domcli.catalogue import NETWORKS
+from domcli.catalogue.networks import PREACTRESNET18, PUBLISHED_WIDTH
+from domcli.computation import OWN, PYTORCH, WRITTEN, Computation
 from domcli.trainer import device as devices
-from domcli.trainer.engine import WRITTEN, Engine
+from domcli.trainer.engine import Engine
+from domcli.trainer.state import Training
 
-if TYPE_CHECKING:
-    from domcli.trainer.state import Training
+UNDECIDED = Computation()
 
 
-def settle(
+def engine_for(
     training: Training,
-    known: dict[str, object],
+    known: Computation = UNDECIDED,
     images: tuple[int, int] | None = None,
     *,
     without_graphs: str | None = None,
-) -> None:
-    """Choose how this process computes, where there is a choice; `known` is environment.json as it stands.
+) -> Engine:
+    """Choose how this process computes, where there is a choice, and return the engine that does a run's steps so.
 
-    `images` are those trained and tested on in an epoch, if it is not this data set for which to choose.
-    `without_graphs` says why nothing may be recorded, if that is so.
+    `known` is how the run has computed so far. `images` are those trained and tested on in an epoch, if it is not this
+    data set for which to choose. `without_graphs` says why nothing may be recorded, if that is so. What is computed is
+    the same whichever engine it is, up to rounding.
     """
     work = _work(training)
-    if without_graphs is not None:
-        training.engine = Engine(training, without_graphs)
-        training.engine.about_network = {"network": WRITTEN} if training.device.type == "cuda" else {}
     devices.limit_threads(work)
     if training.device.type == "cpu":
-        _settle_cpu(training, known, choose=work >= devices.SINGLE_THREAD_WORK)
-    elif without_graphs is None and not plain.asked_for():
-        from domcli.trainer.fast import cuda
-        from domcli.trainer.fast.graphs import record
-
-        dataset = training.dataset
-        cuda.settle(training, known, images or (len(dataset.train.labels), len(dataset.test.labels)), record)
-
-
-def _settle_cpu(training: Training, known: dict[str, object], *, choose: bool) -> None:
-    from domcli.trainer.fast import cpu
-    from domcli.trainer.fast.twin import Twins
-    from domcli.trainer.native import operations
-
-    if plain.asked_for():
-        operations.use(False)
-        return
-    training.engine.network = Twins(training.classifier)
-    if choose:
-        cpu.settle(training, known)
-
-
-def engine_for(training: Training) -> Engine:
-    """Return the engine of a run. What it computes is the same whichever it is, up to rounding."""
-    if training.device.type != "cuda" or plain.asked_for():
-        return Engine(training)
+        engine = Engine(training, without_graphs)
+        _settle_cpu(engine, known, choose=work >= devices.SINGLE_THREAD_WORK)
+        return engine
+    if plain.asked_for() or without_graphs is not None:
+        engine = Engine(training, without_graphs)
+        engine.compute(None, {"network": WRITTEN})
+        return engine
+    from domcli.trainer.fast import cuda
     from domcli.trainer.fast.graphs import record
     from domcli.trainer.fast.recorded import RecordingEngine
 
-    return RecordingEngine(training, record)
+    recording, dataset = RecordingEngine(training, record), training.dataset
+    cuda.settle(training, recording, known, images or (len(dataset.train.labels), len(dataset.test.labels)), record)
+    return recording
+
+
+def computation_of(training: Training, engine: Engine) -> Computation:
+    """Return how a run computes now, for one that goes on to do the same."""
+    kernels = engine.about.get("kernels")
+    return Computation(
+        plain=plain.asked_for(),
+        graphs=engine.records,
+        network=engine.about.get("network"),
+        kernels=None if kernels is None else OWN if kernels == OWN else PYTORCH,
+        threads=torch.get_num_threads() if training.device.type == "cpu" else None,
+    )
+
+
+def _settle_cpu(engine: Engine, known: Computation, *, choose: bool) -> None:
+    from domcli.trainer.native import operations
+
+    training = engine.training
+    if plain.asked_for():
+        operations.use(False)
+        engine.compute(None, {"kernels": operations.describe(training.precision)})
+        return
+    from domcli.trainer.fast import cpu
+    from domcli.trainer.fast.convert import convert
+    from domcli.trainer.fast.twin import Twins
+
+    convert(training.classifier)
+    if choose:
+        cpu.settle(training, known)
+    engine.compute(Twins(training.classifier), {"kernels": operations.describe(training.precision)})
 
 
 def _work(training: Training) -> float:
     """Return about how much a step costs, in steps of PreActResNet-18 on 128 images of 32 x 32."""
-    settings, size = training.settings, training.dataset.train.images.shape[-1]
-    depth = 1.0 if settings.model.name == "preactresnet18" else 9.0
-    return depth * (settings.model.width / 64) ** 2 * (size / 32) ** 2 * settings.train.batch_size / 128
+    settings, images = training.settings, training.dataset.train.images
+    classes, (_, channels, size, _) = training.dataset.classes, images.shape
+    cost = NETWORKS[settings.model.name].size.multiply_adds(settings.model.width, channels, classes, size)
+    usual = PREACTRESNET18.multiply_adds(PUBLISHED_WIDTH, 3, 10, 32)
+    return cost / usual * settings.train.batch_size / 128

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from domcli.trainer.fast.twin import Twins
 from domcli.trainer.models import Classifier
-from domcli.trainer.step import Network
+from domcli.trainer.passes import Network
 
 TRACES = 32
 """Most traces of the network: train and eval mode, with gradients and without, of each batch size. Usually 7."""

@@ -11,18 +11,16 @@ import copy
 import logging
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 
 from domcli import cores
+from domcli.computation import OWN, Computation
 from domcli.trainer import device as devices
 from domcli.trainer.fast.remembered import conditions, one_at_a_time, recall, remember
 from domcli.trainer.native import operations
-
-if TYPE_CHECKING:
-    from domcli.trainer.state import Training
+from domcli.trainer.state import Training
 
 log = logging.getLogger(__name__)
 FILE = "cpu.json"
@@ -50,12 +48,11 @@ class Way:
         operations.use(self.kernels)
 
 
-def settle(training: Training, known: dict[str, object]) -> None:
-    """Have this process compute the fastest way. `known` is environment.json of a run that goes on, else empty."""
+def settle(training: Training, known: Computation) -> None:
+    """Have this process compute the fastest way, a run that goes on as it has so far."""
     threads = torch.get_num_threads()
-    before = known.get("kernels")
-    if isinstance(before, str):
-        Way(threads, before == operations.OWN).take()
+    if known.kernels is not None:
+        Way(threads, known.kernels == OWN).take()
         return
     if training.precision != torch.bfloat16 or operations.why_not() is not None:
         return

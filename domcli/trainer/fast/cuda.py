@@ -11,23 +11,22 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
 
+from domcli.computation import COMPILED, WRITTEN, Computation
 from domcli.trainer import device as devices
 from domcli.trainer.attacks import input_gradient
-from domcli.trainer.engine import COMPILED, WRITTEN
 from domcli.trainer.evaluate import BATCH, Attacks
 from domcli.trainer.fast.compiled import CompiledNetwork
-from domcli.trainer.fast.recorded import Function, Outputs, Recorder, RecordingEngine, restored, unrecorded
+from domcli.trainer.fast.recorded import Recorder, RecordingEngine, restored, unrecorded
 from domcli.trainer.fast.remembered import conditions, one_at_a_time, recall, remember
-from domcli.trainer.step import Network, judge, loss_of
+from domcli.trainer.passes import Network, judge, loss_of
+from domcli.trainer.state import Training
+from domcli.trainer.step import Outputs, Stage
 from domcli.trainer.stop import StopRequested
-
-if TYPE_CHECKING:
-    from domcli.trainer.state import Training
 
 log = logging.getLogger(__name__)
 FILE = "cuda.json"
@@ -52,27 +51,26 @@ class Pace:
         return self.attack * work.attack + self.update * work.update
 
 
-def settle(training: Training, known: dict[str, object], images: tuple[int, int], recorder: Recorder) -> None:
-    """Have the run's engine compute the network in the faster way, and tell which and why.
+def settle(
+    training: Training, engine: RecordingEngine, known: Computation, images: tuple[int, int], recorder: Recorder
+) -> None:
+    """Have the run's engine compute the network in the faster way, a run that goes on as it has so far; and tell why.
 
-    `known` is environment.json of a run that goes on, else empty; `images` are those trained and tested on in an epoch.
+    `images` are those trained and tested on in an epoch.
     """
-    engine, network, why = training.engine, None, None
+    network, why = None, None
     with restored(training.classifier.statistics()):
-        before = known.get("network")
-        if before is None:
+        if known.network is None:
             try:
                 network, why = _faster(training, passes_of(training, images), recorder)
             except RuntimeError as error:  # passes that cannot be recorded as graphs: out of memory is one such error
                 why = _sentence(error)
-        elif before == COMPILED:
+        elif known.network == COMPILED:
             network, why = _tried(training)
     training.optimizer.zero_grad()
-    if network is not None:
-        engine.network = network
-    engine.about_network = {"network": WRITTEN if network is None else COMPILED}
+    told = {"network": WRITTEN if network is None else COMPILED}
+    engine.compute(network, told if why is None else {**told, "not_compiled": why})
     if why is not None:
-        engine.about_network["not_compiled"] = why
         log.info("the network is computed as written: %s", why)
 
 
@@ -135,7 +133,7 @@ def _tried(training: Training) -> tuple[CompiledNetwork | None, str | None]:
     try:
         network = CompiledNetwork(training.classifier, sizes, BACKEND)
         engine = RecordingEngine(training, unrecorded)
-        engine.network = network
+        engine.compute(network, {})
         engine.rehearse(Attacks.on_test_set(training.settings), sizes[1])
     except StopRequested:
         raise
@@ -146,17 +144,16 @@ def _tried(training: Training) -> tuple[CompiledNetwork | None, str | None]:
     return network, None
 
 
-def _passes(training: Training, network: Network) -> tuple[Function, Function]:
+def _passes(training: Training, network: Network) -> tuple[Stage, Stage]:
     """Return a pass for the gradients of images, and one for those of the parameters."""
-    arithmetic = training.engine.arithmetic
 
     def attack(images: Tensor, labels: Tensor) -> Outputs:
-        with arithmetic():
+        with devices.autocast(training.device, training.precision):
             return (input_gradient(loss_of(network), images, labels),)
 
     def update(images: Tensor, labels: Tensor) -> Outputs:
         training.optimizer.zero_grad()
-        with arithmetic():
+        with devices.autocast(training.device, training.precision):
             judge(network, images, labels, with_graph=True).losses.mean().backward()  # type: ignore[no-untyped-call]
         return ()
 
@@ -179,7 +176,7 @@ def _measured(training: Training, networks: Sequence[Network], recorder: Recorde
     return [Pace(*(min(turn[way][kind] for turn in turns) for kind in range(2))) for way in range(len(ways))]
 
 
-def _seconds(function: Function, batch: Sequence[Tensor]) -> float:
+def _seconds(function: Stage, batch: Sequence[Tensor]) -> float:
     devices.wait_for(batch[0].device)
     began = time.perf_counter()
     for _ in range(REPLAYS):

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from domcli.trainer.anew import BrokenRecording
-from domcli.trainer.fast.recorded import Function, Outputs, afterwards, first_line, restored
+from domcli.trainer.fast.recorded import afterwards, first_line, restored
+from domcli.trainer.step import Outputs, Stage
 
 WARM_UPS = 2
 """Times that a function is done before it is recorded: libraries choose their kernels and take their memory then."""
@@ -21,7 +22,7 @@ _alive: WeakSet[Any] = WeakSet()
 """The graphs that may still be replayed."""
 
 
-def record(function: Function, inputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Function:
+def record(function: Stage, inputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Stage:
     """Return `function` as a CUDA graph (see recorded.Recorder).
 
     The outputs of a replay are overwritten by the next. Random numbers go on from the device's generator as they would

@@ -1,4 +1,4 @@
-"""Steps of fixed shapes, each recorded once and replayed: on CUDA a step is then launched as one graph.
+"""The stages of steps, of fixed shapes, each recorded once and replayed: on CUDA one is then launched as one graph.
 
 What depends on data may change neither shapes nor which operations are done. Hence DOM_DA's subset of high-confidence
 patterns goes through the network with the whole batch, and batch norm takes its statistics from the subset alone. The
@@ -12,27 +12,24 @@ import gc
 import logging
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from domcli.computation import WRITTEN
 from domcli.memory import is_out_of_memory
 from domcli.trainer.anew import BrokenRecording
-from domcli.trainer.distraction import kept_patterns, patterns_to_augment
-from domcli.trainer.engine import WRITTEN, Engine
+from domcli.trainer.engine import Engine
+from domcli.trainer.evaluate import Attacks
+from domcli.trainer.fast.convert import convert, statistics_of, takes_subsets
 from domcli.trainer.models import SMALLEST_FOR_ONE
-from domcli.trainer.step import Judgement, judge, loss_of, update
-
-if TYPE_CHECKING:
-    from domcli.trainer.evaluate import Attacks
-    from domcli.trainer.state import Training
+from domcli.trainer.passes import loss_of
+from domcli.trainer.state import Training
+from domcli.trainer.step import Outputs, Stage, learn, look, retrain, train_step
 
 log = logging.getLogger(__name__)
 
-Outputs = tuple[Tensor, ...]
-Function = Callable[..., Outputs]
-Recorder = Callable[[Function, Sequence[Tensor], Sequence[Tensor]], Function]
+Recorder = Callable[[Stage, Sequence[Tensor], Sequence[Tensor]], Stage]
 """From a function, example inputs and the tensors that it changes, to one that replays it on inputs of these shapes.
 
 Recording leaves the changed tensors and the random generators as they were; raises RuntimeError where it cannot be
@@ -72,46 +69,51 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().split("\n")[0] or type(error).__name__
 
 
-def unrecorded(function: Function, inputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Function:
+def unrecorded(function: Stage, inputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Stage:
     """Return the function as it is: the recorder that records nothing."""
     del inputs, changed
     return function
 
 
 class RecordingEngine(Engine):
-    """Records each kind of step when it first comes, and replays it from then on."""
+    """Records each kind of stage when it first comes, and replays it from then on (see step.Way)."""
 
     def __init__(self, training: Training, recorder: Recorder) -> None:
         # Graphs of an earlier training of this process end now: when one ends, PyTorch 2.12 to 2.14 free workspaces of
         # cuBLAS that those recorded on the same stream still use.
         gc.collect()
         super().__init__(training)
+        convert(training.classifier)
         self._recorder = recorder
-        self._recorded: dict[Hashable, Function] = {}
-        self._lr = torch.zeros((), device=training.device)
+        self._recorded: dict[Hashable, Stage] = {}
+        small = training.dataset.train.images.shape[-1] <= SMALLEST_FOR_ONE
+        self._gathers = small or not takes_subsets(training.classifier)
+
+    @property
+    def asks(self) -> bool:
+        """Whether the host asks which patterns are chosen, as it does where nothing of that can be recorded."""
+        return self._no_graphs is not None or self._gathers
+
+    @property
+    def records(self) -> bool:
+        """Whether steps are recorded, as they are unless that has failed."""
+        return self._no_graphs is None
 
     def describe(self) -> dict[str, str]:
         """Return what environment.json says of how steps are done (see Engine)."""
         if self._no_graphs is not None:
             return super().describe()
-        return {"steps": "CUDA graphs", **self.about_network}
+        return {"steps": "CUDA graphs", **self.about}
 
     def step(self, index: Tensor, lr: float, dom_active: bool) -> None:
         """Train on the patterns at `index` (see Engine)."""
-        if self._no_graphs is not None:
+        training = self.training
+        if self._no_graphs is not None or (self.asks and dom_active and training.plan.distract is not None):
             super().step(index, lr, dom_active)
             return
         images, labels = self.batch(index)
-        self._lr.fill_(lr)
-        plan = self._training.plan
-        if not dom_active or plan.distract is None:
-            self._run(("learn", dom_active), self._learned(dom_active), index, self._lr, images, labels)
-        elif images.shape[-1] <= SMALLEST_FOR_ONE:
-            with self.arithmetic():
-                outcome = self.learn(images, labels, dom_active)
-            self.finish(index, lr, outcome)
-        else:
-            self._distract(index, images, labels)
+        training.lr.fill_(lr)
+        train_step(training, self, index, images, labels, dom_active)
 
     def measure(self, pixels: Tensor, labels: Tensor, attacks: Attacks) -> Tensor:
         """Return summed loss and hits of a batch (see Engine).
@@ -120,26 +122,44 @@ class RecordingEngine(Engine):
         """
         if self._no_graphs is not None:
             return super().measure(pixels, labels, attacks)
-        (sums,) = self._run(("measure", attacks), self._measured(attacks), pixels, labels, divisible=True)
-        return sums.clone()
+        (sums,) = self._replayed(("measure", attacks), self._measured(attacks), pixels, labels, divisible=True)
+        return sums
+
+    def run(self, kind: Hashable, stage: Stage, *inputs: Tensor) -> Outputs:
+        """Do a stage of a step, recorded (see step.Way)."""
+        if self._no_graphs is not None or (self.asks and kind in ("judge", "update")):
+            return stage(*inputs)
+        return self._replayed(kind, stage, *inputs)
+
+    def harder(self, images: Tensor, labels: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
+        """Return images augmented by DOM_DA's operation, and their natural losses (see step.Way): all of the batch goes
+        through operation and network, and what is meant has its own batch statistics.
+        """
+        if self.asks:
+            return super().harder(images, labels, among)
+        operation = self.training.plan.distract
+        assert operation is not None
+        augmented = operation(images)
+        (losses,) = self._replayed("subset", self._subset_losses, augmented, labels, among)
+        return augmented, losses
 
     def rehearse(self, attacks: Attacks, tested: int) -> None:
         """Do once, unrecorded, each kind of pass that the run will do, and leave everything as it was.
 
         `attacks` are those on the test set, of which `tested` images at a time are evaluated.
         """
-        training, plan = self._training, self._training.plan
+        training, plan = self.training, self.training.plan
         index = torch.arange(min(training.settings.train.batch_size, training.patterns), device=training.device)
         devices = [training.device] if training.device.type == "cuda" else []
         with restored(self._changed()), torch.random.fork_rng(devices):
             images, labels = self.batch(index)
-            self._lr.zero_()
-            self._learned(dom_active=plan.distract is None)(index, self._lr, images, labels)
+            training.lr.zero_()
+            learn(training, self, plan.distract is None, index, images, labels)
             if plan.distract is not None:
-                losses, correct = self._judged(images, labels)
+                losses, correct = look(training, self, images, labels)
                 some = index % 2 == 0
                 self._subset_losses(images, labels, some)
-                self._updated(index, self._lr, images, labels, losses, correct, some)
+                retrain(training, self, index, images, labels, losses, correct, some)
             training.classifier.eval()
             try:
                 pixels, classes = images[:1].repeat(tested, 1, 1, 1), labels[:1].repeat(tested)
@@ -152,93 +172,39 @@ class RecordingEngine(Engine):
         """Record nothing any more, and compute the network as it is written: compiled, it was chosen for recordings."""
         self._no_graphs = problem
         self._recorded.clear()
-        if self.network is not self._training.classifier:
-            self.network = self._training.classifier
-            self.about_network = {"network": WRITTEN, "not_compiled": "there are no CUDA graphs"}
+        if self._fast is not None:
+            self.compute(None, {"network": WRITTEN, "not_compiled": "there are no CUDA graphs"})
         log.warning("steps are not recorded as CUDA graphs, and take longer: %s", problem)
 
-    def _run(self, kind: Hashable, function: Function, *inputs: Tensor, divisible: bool = False) -> Outputs:
+    def _replayed(self, kind: Hashable, stage: Stage, *inputs: Tensor, divisible: bool = False) -> Outputs:
+        """Return what a stage does as recorded; the outputs are the caller's own, whatever is replayed after it."""
         key = (kind, len(inputs[0]))
         if key not in self._recorded and self._no_graphs is None:
             try:
-                self._recorded[key] = self._recorder(function, inputs, self._changed())
+                self._recorded[key] = self._recorder(stage, inputs, self._changed())
             except RuntimeError as error:  # torch.OutOfMemoryError is one
                 if divisible and is_out_of_memory(error):
                     raise
                 self.give_up(first_line(error))
-        return self._recorded.get(key, function)(*inputs)
+        if key not in self._recorded:
+            return stage(*inputs)
+        return tuple(output.clone() for output in self._recorded[key](*inputs))
 
     def _changed(self) -> list[Tensor]:
         """Return every tensor that a step changes and a later one reads."""
-        training = self._training
-        statistics = training.classifier.statistics()
-        record = [training.record.natural, training.record.adversarial]
-        return [*training.optimizer.parameters, *training.optimizer.velocity, *statistics, *record, training.meter.sums]
+        training = self.training
+        record, optimizer = training.record, training.optimizer
+        noted = [record.natural, record.adversarial, record.threshold, training.meter.sums]
+        return [*optimizer.parameters, *optimizer.velocity, *training.classifier.statistics(), *noted]
 
-    def _measured(self, attacks: Attacks) -> Function:
+    def _measured(self, attacks: Attacks) -> Stage:
         def measured(pixels: Tensor, labels: Tensor) -> Outputs:
             with self.arithmetic():
                 return (self.attacked_sums(pixels, labels, attacks),)
 
         return measured
 
-    def _learned(self, dom_active: bool) -> Function:
-        def learned(index: Tensor, lr: Tensor, images: Tensor, labels: Tensor) -> Outputs:
-            with self.arithmetic():
-                outcome = self.learn(images, labels, dom_active)
-            self.finish(index, lr, outcome)
-            return ()
-
-        return learned
-
-    def _distract(self, index: Tensor, images: Tensor, labels: Tensor) -> None:
-        """Do a step with DOM_DA (see distraction.augment_iteratively) without asking which patterns it is about."""
-        plan = self._training.plan
-        assert plan.distract is not None
-        losses, correct = self._run("judge", self._judged, images, labels)
-        losses, correct = losses.clone(), correct.clone()
-        chosen = todo = patterns_to_augment(losses, plan.threshold)
-        for iteration in range(1, plan.iterations + 1):
-            augmented = plan.distract(images)
-            (found,) = self._run("subset", self._subset_losses, augmented, labels, todo)
-            done = kept_patterns(found, plan.threshold)
-            beta = 1.0 if iteration == plan.iterations else plan.strength
-            taken = torch.where(done.view(-1, 1, 1, 1), augmented, images * (1 - beta) + augmented * beta)
-            images = torch.where(todo.view(-1, 1, 1, 1), taken, images)
-            todo = todo & ~done
-        self._run("update", self._updated, index, self._lr, images, labels, losses, correct, chosen)
-
-    @torch.no_grad()
-    def _judged(self, images: Tensor, labels: Tensor) -> Outputs:
-        with self.arithmetic():
-            judged = judge(self.network, images, labels, with_graph=False)
-        return judged.losses, judged.correct
-
     @torch.no_grad()
     def _subset_losses(self, images: Tensor, labels: Tensor, subset: Tensor) -> Outputs:
-        with self.arithmetic(), self._training.classifier.statistics_of(subset):
+        with self.arithmetic(), statistics_of(self.training.classifier, subset):
             return (loss_of(self.network)(images, labels),)
-
-    def _updated(
-        self,
-        index: Tensor,
-        lr: Tensor,
-        images: Tensor,
-        labels: Tensor,
-        losses: Tensor,
-        correct: Tensor,
-        chosen: Tensor,
-    ) -> Outputs:
-        training = self._training
-        training.optimizer.zero_grad()
-        statistics = training.classifier.statistics()
-        before = [running.clone() for running in statistics]
-        with self.arithmetic():
-            natural = Judgement(losses, correct)
-            outcome = update(self.network, images, labels, training.plan, True, natural, augmented=chosen)
-        if training.plan.attack is None:
-            # Where nothing was augmented this pass repeats the natural one, which has moved the statistics already.
-            for running, old in zip(statistics, before, strict=True):
-                running.copy_(torch.where(chosen.any(), running, old))
-        self.finish(index, lr, outcome)
-        return ()

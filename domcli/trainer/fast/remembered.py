@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -16,9 +15,7 @@ from domcli import files
 from domcli.cachedir import cache_directory
 from domcli.files import replace_text
 from domcli.trainer import device as devices
-
-if TYPE_CHECKING:
-    from domcli.trainer.state import Training
+from domcli.trainer.state import Training
 
 
 def conditions(training: Training, *others: object) -> str:

@@ -12,9 +12,9 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from domcli.trainer.fast.convolution import FastConv2d
 from domcli.trainer.models import Classifier
-from domcli.trainer.models.convolution import Conv2d
-from domcli.trainer.step import Network
+from domcli.trainer.passes import Network
 
 
 class Twins:
@@ -45,6 +45,6 @@ def frozen_twin(classifier: Classifier) -> Classifier:
             other.register_parameter(name, nn.Parameter(parameter.detach(), requires_grad=False))
         for name, buffer in module.named_buffers(recurse=False):
             other.register_buffer(name, buffer)
-        if isinstance(module, Conv2d) and isinstance(other, Conv2d):
+        if isinstance(module, FastConv2d) and isinstance(other, FastConv2d):
             other.packed = module.packed
     return twin

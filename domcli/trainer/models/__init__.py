@@ -1,23 +1,20 @@
-"""The networks of the paper, and the classifier that takes images in [0, 1]."""
+"""The networks as plain PyTorch modules, and the classifier that takes images in [0, 1].
+
+The catalogue has their names and sizes. How they are computed faster is none of their business (see fast.convert).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from domcli.errors import SettingsError
+from domcli.catalogue import NETWORKS
 from domcli.settings import ModelSettings
-from domcli.trainer.models.normalisation import BatchNormReLU
-from domcli.trainer.models.preactresnet import preactresnet18, wideresnet34
 
-NETWORKS: Mapping[str, Callable[[int, int, int], nn.Module]] = {
-    "preactresnet18": preactresnet18,
-    "wideresnet34-10": wideresnet34,
-}
-"""What makes each network from its width, channels and classes."""
 COUNTER = "num_batches_tracked"
 SMALLEST_FOR_ONE = 8
 """Images up to this size leave one value a channel in the last stage of PreActResNet-18."""
@@ -43,24 +40,21 @@ class Classifier(nn.Module):
         return self._logits(images)
 
     @contextmanager
-    def statistics_of(self, subset: Tensor) -> Iterator[None]:
-        """Have batch norm take its statistics from the images of a subset (N booleans) alone, in train mode.
-
-        The logits of these images, and what becomes of the running statistics, are then those of a pass of the subset
-        by itself; the other logits mean nothing. No gradients go through such a pass.
-        """
-        layers = [layer for layer in self.modules() if isinstance(layer, BatchNormReLU)]
-        for layer in layers:
-            layer.subset = subset
+    def in_mode(self, *, training: bool) -> Iterator[None]:
+        """Have the network in train or evaluation mode for a while."""
+        before = self.training
+        if training == before:
+            yield
+            return
+        self.train(training)
         try:
             yield
         finally:
-            for layer in layers:
-                layer.subset = None
+            self.train(before)
 
     def statistics(self) -> list[Tensor]:
         """Return the running means and variances of batch norm, which passes in train mode move."""
-        layers = (layer for layer in self.modules() if isinstance(layer, BatchNormReLU))
+        layers = [layer for layer in self.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
         return [layer.get_buffer(name) for layer in layers for name in ("running_mean", "running_var")]
 
     def weights(self, batches: int) -> dict[str, Tensor]:
@@ -74,11 +68,9 @@ class Classifier(nn.Module):
 
 
 def build(settings: ModelSettings, channels: int, classes: int) -> nn.Module:
-    """Return the freshly initialised network for images of any square size of at least 8.
+    """Return the freshly initialised network for images of any square size that it takes.
 
-    Raises SettingsError for a name that is none of NETWORKS.
+    Raises SettingsError for a name that is not in the catalogue.
     """
-    network = NETWORKS.get(settings.name)
-    if network is None:
-        raise SettingsError(f"model.name is {settings.name}, but the networks are {' and '.join(NETWORKS)}")
-    return network(settings.width, channels, classes)
+    network: nn.Module = NETWORKS[settings.name].load()(settings.width, channels, classes)
+    return network

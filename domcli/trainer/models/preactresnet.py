@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from domcli.trainer.models.convolution import Conv2d
+from domcli.catalogue.networks import PREACTRESNET18, WIDERESNET34, Residual
 from domcli.trainer.models.normalisation import BatchNormReLU
+
+
+def convolution(in_channels: int, channels: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    """Return a convolution without bias that keeps the size of the image, but for the stride."""
+    return nn.Conv2d(in_channels, channels, kernel, stride=stride, padding=kernel // 2, bias=False)
 
 
 class PreActBlock(nn.Module):
@@ -17,12 +21,12 @@ class PreActBlock(nn.Module):
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
         self.bn1 = BatchNormReLU(in_channels)
-        self.conv1 = Conv2d(in_channels, channels, 3, stride)
+        self.conv1 = convolution(in_channels, channels, 3, stride)
         self.bn2 = BatchNormReLU(channels)
-        self.conv2 = Conv2d(channels, channels, 3)
-        self.shortcut: Conv2d | None = None
+        self.conv2 = convolution(channels, channels, 3)
+        self.shortcut: nn.Conv2d | None = None
         if stride != 1 or in_channels != channels:
-            self.shortcut = Conv2d(in_channels, channels, 1, stride)
+            self.shortcut = convolution(in_channels, channels, 1, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         activated = self.bn1(x)
@@ -34,16 +38,16 @@ class PreActBlock(nn.Module):
 class PreActResNet(nn.Module):
     """A 3x3 convolution, stages of pre-activation blocks, batch norm, ReLU, mean over the map and a linear layer.
 
-    `widths` are the channels of each stage, of `blocks` blocks; every stage but the first halves the image.
+    `shape` has the channels of stem and stages; every stage but the first halves the image.
     """
 
-    def __init__(self, stem: int, widths: Sequence[int], blocks: int, channels: int, classes: int) -> None:
+    def __init__(self, shape: Residual, channels: int, classes: int) -> None:
         super().__init__()
-        self.conv1 = Conv2d(channels, stem, 3)
+        self.conv1 = convolution(channels, shape.stem, 3, shape.stride)
         stages: list[nn.Module] = []
-        in_channels = stem
-        for stage, width in enumerate(widths):
-            for block in range(blocks):
+        in_channels = shape.stem
+        for stage, width in enumerate(shape.widths):
+            for block in range(shape.blocks):
                 stages.append(PreActBlock(in_channels, width, 2 if stage > 0 and block == 0 else 1))
                 in_channels = width
         self.blocks = nn.Sequential(*stages)
@@ -59,7 +63,7 @@ class PreActResNet(nn.Module):
 
 def preactresnet18(width: int, channels: int, classes: int) -> PreActResNet:
     """Return PreActResNet-18 (He et al., 2016); width 64 is as published, 11,172,170 parameters with 10 classes."""
-    return PreActResNet(width, [width, 2 * width, 4 * width, 8 * width], 2, channels, classes)
+    return PreActResNet(PREACTRESNET18.scaled(width), channels, classes)
 
 
 def wideresnet34(width: int, channels: int, classes: int) -> PreActResNet:
@@ -67,8 +71,7 @@ def wideresnet34(width: int, channels: int, classes: int) -> PreActResNet:
 
     Width 64 is the published widening of 10: 160, 320 and 640 channels, 46,160,474 parameters with 10 classes.
     """
-    first = max(1, round(160 * width / 64))
-    network = PreActResNet(max(1, round(16 * width / 64)), [first, 2 * first, 4 * first], 5, channels, classes)
+    network = PreActResNet(WIDERESNET34.scaled(width), channels, classes)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             fan_out = module.out_channels * math.prod(module.kernel_size)

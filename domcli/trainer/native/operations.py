@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from domcli.computation import OWN, PYTORCH
 from domcli.trainer.native.build import Unavailable, load
 
-OWN = "domcli"
 CHANNELS = 32
 """Numbers of channels are multiples of it."""
 _wanted = True
@@ -46,10 +46,10 @@ def in_use(x: Tensor) -> bool:
 def describe(precision: torch.dtype) -> str:
     """Return what environment.json says of the kernels of a network on this CPU."""
     if precision != torch.bfloat16:
-        return "PyTorch: those of domcli compute in bfloat16"
+        return f"{PYTORCH}: those of domcli compute in bfloat16"
     if _wanted and why_not() is None:
         return OWN
-    return f"PyTorch: {why_not() or 'by choice'}"
+    return f"{PYTORCH}: {why_not() or 'by choice'}"
 
 
 def can_convolve(x: Tensor, weight: Tensor, stride: int) -> bool:

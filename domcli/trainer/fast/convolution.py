@@ -19,14 +19,27 @@ LARGEST_MAP = 4
 FEWEST_CHANNELS = 256
 
 
-class Conv2d(nn.Conv2d):
-    """nn.Conv2d without bias; the same parameters, and the same result up to rounding."""
+class FastConv2d(nn.Conv2d):
+    """nn.Conv2d without bias, padded to keep the size; the same parameters, and the same result up to rounding."""
 
-    def __init__(self, in_channels: int, channels: int, kernel: int, stride: int = 1) -> None:
-        super().__init__(in_channels, channels, kernel, stride=stride, padding=kernel // 2, bias=False)
-        self.packed = operations.PackedWeight()
-        self._matrix: Tensor | None = None
-        self._matrix_is_for: tuple[int, bool] | None = None
+    packed: operations.PackedWeight
+    _matrix: Tensor | None = None
+    _matrix_is_for: tuple[int, bool] | None = None
+
+    @classmethod
+    def takes(cls, layer: nn.Conv2d) -> bool:
+        """Tell whether a convolution is of the kind that is computed faster here."""
+        kernel, stride = layer.kernel_size, layer.stride
+        plain = layer.bias is None and layer.groups == 1 and layer.padding_mode == "zeros"
+        square = kernel[0] == kernel[1] and stride[0] == stride[1] and set(layer.dilation) == {1}
+        return plain and square and layer.padding == (kernel[0] // 2,) * 2
+
+    @classmethod
+    def swap(cls, layer: nn.Conv2d) -> None:
+        """Have a layer be computed so from now on; its parameters stay where they are."""
+        layer.__class__ = cls
+        assert isinstance(layer, cls)
+        layer.packed = operations.PackedWeight()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return N x C' x H' x W' from N x C x H x W."""

@@ -1,0 +1,1 @@
+"""The rules for the loss threshold T: one file a rule. The catalogue has their names."""
