@@ -15,7 +15,7 @@ from typing import Any
 
 from domcli.memory import is_out_of_memory
 from domcli.trainer import torch_environment
-from domcli.trainer.bench.messages import Answers, Failure, Job
+from domcli.trainer.bench.messages import Answers, Failure, Job, Side
 
 ENDING_SECONDS = 5.0
 """To wait for the exit code of a process that has closed its end."""
