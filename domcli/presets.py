@@ -11,11 +11,13 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import tomli
 
 from domcli import files, toml
+from domcli.catalogue import ATTACKS, OPERATIONS, all_options
+from domcli.catalogue.choice import UNKNOWN_TOO
 from domcli.errors import SettingsError
 from domcli.overrides import parse as parse_override
 from domcli.plural import either
@@ -30,8 +32,14 @@ if TYPE_CHECKING:
 
 Tables = dict[str, Any]
 
-PARADIGMS = ("natural", "pgd", "fgsm")
-METHODS = ("dom-re", "dom-augmix", "dom-randaugment", "baseline", "augmix", "randaugment")
+# As in the paper's tables: training against one step comes last.
+PARADIGMS = tuple(dict.fromkeys(one.paradigm for one in sorted(ATTACKS, key=lambda one: one.one_step)))
+METHODS = (
+    *(one.method for one in OPERATIONS if one.does != "nothing"),
+    "baseline",
+    *(one.name for one in OPERATIONS if one.everywhere and one.augments),
+)
+"""DOM, nothing, augmentation of every image."""
 
 QUICK: dict[str, Tables] = {
     "data": {"dataset": "digits", "train_images": 1000, "test_images": 200},
@@ -53,6 +61,7 @@ REQUIRED = {
     "string_type": "be text in quotes",
     "tuple_type": "be a list of numbers",
     "model_type": "be a section: a line [{key}] with its keys below",
+    "dict_type": "be a section: a line [{key}] with its keys below",
     "greater_than": "be greater than {gt:.10g}",
     "greater_than_equal": "be at least {ge:.10g}",
     "less_than": "be less than {lt:.10g}",
@@ -135,10 +144,14 @@ def resolve_tables(tables: Tables, source: str, overrides: Sequence[str] = (), q
     return _validate(tables, _Origin(source), overrides, quick)
 
 
-def from_run(run: RunDirectory) -> Settings:
-    """Return the settings of a run. Raises SettingsError if its settings.toml is missing, damaged or not valid."""
+def from_run(run: RunDirectory, *, to_train: bool = False) -> Settings:
+    """Return the settings of a run. Raises SettingsError if its settings.toml is missing, damaged or not valid.
+
+    Unless it is `to_train`, it may name what the catalogue lacks, as a run of somebody's extension does: it can be
+    looked at all the same.
+    """
     text = _read(run.settings, "every run has one, and says there how it is trained")
-    return _resolve_text(text, str(run.settings), (), False)
+    return _resolve_text(text, str(run.settings), (), False, unknown_too=not to_train)
 
 
 def _folder() -> Path:
@@ -227,11 +240,15 @@ def _unquoted(part: str) -> str:
         return part.strip(" \t\"'")
 
 
-def _resolve_text(text: str, source: str, overrides: Sequence[str], quick: bool) -> Settings:
-    return _validate(_parse(text, source), _Origin(source, _lines(text)), overrides, quick)
+def _resolve_text(
+    text: str, source: str, overrides: Sequence[str], quick: bool, *, unknown_too: bool = False
+) -> Settings:
+    return _validate(_parse(text, source), _Origin(source, _lines(text)), overrides, quick, unknown_too=unknown_too)
 
 
-def _validate(tables: Tables, origin: _Origin, overrides: Sequence[str], quick: bool) -> Settings:
+def _validate(
+    tables: Tables, origin: _Origin, overrides: Sequence[str], quick: bool, *, unknown_too: bool = False
+) -> Settings:
     from pydantic import ValidationError
 
     from domcli.settings import Settings
@@ -250,7 +267,7 @@ def _validate(tables: Tables, origin: _Origin, overrides: Sequence[str], quick: 
     except toml.NumberTooLarge as error:
         raise SettingsError(f"{origin.of(error.key)}: {error}") from error
     try:
-        return Settings.model_validate(merged)
+        return Settings.model_validate(merged, context={UNKNOWN_TOO: True} if unknown_too else None)
     except ValidationError as error:
         sentences = [_sentence(problem, origin) for problem in error.errors(include_url=False)]
         raise SettingsError(*dict.fromkeys(sentences)) from error
@@ -287,7 +304,7 @@ def _sentence(problem: ErrorDetails, origin: _Origin) -> str:
 
 
 def _unknown(location: tuple[int | str, ...], value: object) -> str:
-    sections = {name: list(_fields_of(section)) for name, section in _sections().items()}
+    sections = {name: _keys_of(name, section) for name, section in _sections().items()}
     section, name = str(location[0]), str(location[-1])
     shown = name if re.fullmatch(r"[\w-]+", name) else _shown(name)
     keys = [f"{owner}.{own}" for owner, names in sections.items() for own in names]
@@ -297,6 +314,8 @@ def _unknown(location: tuple[int | str, ...], value: object) -> str:
     if len(location) == 1:
         fitting = [full for full in keys if full.endswith(f".{name}")]
         return f"unknown key {shown} outside of a section; " + _hint(fitting, "the sections are", sections)
+    if not sections[section]:
+        return f"unknown key {section}.{shown}; nothing has options here"
     near = [f"{section}.{own}" for own in difflib.get_close_matches(name, sections[section], 1, 0.6)]
     near = near or [full for full in keys if full.endswith(f".{name}")]
     return f"unknown key {section}.{shown}; " + _hint(near, f"the keys of [{section}] are", sections[section])
@@ -317,9 +336,15 @@ def _fields_of(section: FieldInfo) -> dict[str, FieldInfo]:
     return fields
 
 
+def _keys_of(name: str, section: FieldInfo) -> list[str]:
+    return list(all_options() if name == "options" else _fields_of(section))
+
+
 def _allowed(key: str) -> tuple[str, ...]:
+    from domcli.settings import choices
+
     section, _, name = key.partition(".")
-    return get_args(_fields_of(_sections()[section])[name].annotation)
+    return choices(_fields_of(_sections()[section])[name])
 
 
 def _shown(value: object) -> str:

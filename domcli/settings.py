@@ -8,16 +8,48 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import InitErrorDetails
 
-Augmentation = Literal["none", "augmix", "randaugment"]
+from domcli.catalogue import (
+    ATTACKS,
+    DATASETS,
+    NETWORKS,
+    OBJECTIVES,
+    OPERATIONS,
+    SCHEDULES,
+    THRESHOLDS,
+    Choice,
+    Operation,
+    all_options,
+)
+from domcli.catalogue.choice import UNKNOWN_TOO
+
 Channels = Annotated[tuple[float, ...], Strict(False), Field(min_length=1, max_length=4)]
 
 
+ADDED_LATER = (("train", "objective"), ("dom", "rule"))
+"""Settings that runs of earlier versions lack; as long as they have their defaults, they are not written."""
+
 GREYS = 255
 """Steps from black to white: perturbations are written in 1/255 of the way."""
+
+
+def _everywhere(operation: Operation) -> bool:
+    return operation.everywhere
 
 
 class Section(BaseModel):
@@ -31,8 +63,8 @@ class Section(BaseModel):
 class DataSettings(Section):
     """Which images are trained on."""
 
-    dataset: Literal["cifar10", "cifar100", "svhn", "imagefolder", "digits"] = "cifar10"
-    """Data set; `imagefolder` reads ROOT/train/CLASS/* and ROOT/test/CLASS/* (or val); `digits` needs no download."""
+    dataset: Annotated[str, Choice(DATASETS)] = "cifar10"
+    """Data set."""
     root: Annotated[str, Field(min_length=1)] = "data"
     """Folder of the data set; relative paths start at the folder the command is run in."""
     train_images: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
@@ -43,7 +75,7 @@ class DataSettings(Section):
     """Mean of each channel, images in [0, 1], for normalisation; absent: known for the set, or computed from it."""
     std: Channels | None = None
     """Standard deviation of each channel, images in [0, 1]; absent: known for the set, or computed from it."""
-    augment: Augmentation = "none"
+    augment: Annotated[str, Choice(OPERATIONS, _everywhere)] = "none"
     """Applied after crop and flip to every batch of every epoch (the paper's AugMix and RandAugment baselines)."""
 
     @model_validator(mode="after")
@@ -60,7 +92,7 @@ class DataSettings(Section):
 class ModelSettings(Section):
     """The network."""
 
-    name: Literal["preactresnet18", "wideresnet34-10"] = "preactresnet18"
+    name: Annotated[str, Choice(NETWORKS)] = "preactresnet18"
     """Architecture."""
     width: Annotated[int, Field(ge=1, le=1024)] = 64
     """Width relative to the published network, which is 64: all channel counts scale with width / 64."""
@@ -77,8 +109,10 @@ class TrainSettings(Section):
     """Images a step; the last, smaller batch of an epoch is kept."""
     max_lr: Annotated[float, Field(gt=0)] = 0.1
     """Highest learning rate of the schedule."""
-    schedule: Literal["piecewise", "cyclical"] = "piecewise"
-    """piecewise: max_lr, a tenth after E/2, a hundredth after 3E/4. cyclical: 0 to max_lr at E/2 and back to 0."""
+    schedule: Annotated[str, Choice(SCHEDULES)] = "piecewise"
+    """Schedule of the learning rate."""
+    objective: Annotated[str, Choice(OBJECTIVES)] = "cross-entropy"
+    """What the attack raises and the update lowers."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Momentum of SGD."""
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
@@ -95,10 +129,11 @@ class TrainSettings(Section):
 
     @model_validator(mode="after")
     def _something_is_learned(self) -> TrainSettings:
-        if self.schedule == "cyclical" and self.epochs > self.span:
+        schedule = SCHEDULES.get(self.schedule)
+        if schedule is not None and schedule.ends_at_zero and self.epochs > self.span:
             raise ValueError(
                 f"epochs is {self.epochs} and schedule_epochs {self.span}, after which the learning rate of the "
-                "cyclical schedule is 0: epochs must not be more"
+                f"{self.schedule} schedule is 0: epochs must not be more"
             )
         return self
 
@@ -106,8 +141,8 @@ class TrainSettings(Section):
 class AttackSettings(Section):
     """The perturbation that is trained against (paper, Equation 2)."""
 
-    name: Literal["none", "fgsm", "pgd"] = "pgd"
-    """none: natural training; fgsm: one step from a random start (RS-FGSM); pgd: several steps."""
+    name: Annotated[str, Choice(ATTACKS)] = "pgd"
+    """The attack that is trained against."""
     norm: Literal["linf", "l2"] = "linf"
     """Norm that bounds the perturbation, in training and evaluation."""
     epsilon: Annotated[float, Field(ge=0)] = 8.0
@@ -123,10 +158,12 @@ class AttackSettings(Section):
 class DomSettings(Section):
     """Distraction Over-Memorization (paper, Section 4, Algorithm 1)."""
 
-    operate: Literal["none", "remove", "augmix", "randaugment"] = "remove"
-    """What is done with high-confidence patterns after the warm-up: nothing, DOM_RE, or DOM_DA with an augmentation."""
+    operate: Annotated[str, Choice(OPERATIONS)] = "remove"
+    """What is done with high-confidence patterns after the warm-up; to augment them is DOM_DA."""
     threshold: Annotated[float, Field(gt=0)] = 1.5
     """Loss threshold T: a pattern with a natural loss under T is high-confidence."""
+    rule: Annotated[str, Choice(THRESHOLDS)] = "fixed"
+    """How T comes about in each step."""
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Fraction of the epochs before DOM begins, K; the step that completes it already runs DOM (t >= K E)."""
     strength: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -136,7 +173,8 @@ class DomSettings(Section):
 
     @model_validator(mode="after")
     def _augmentation_needs_iterations(self) -> DomSettings:
-        if self.operate in ("augmix", "randaugment") and self.iterations == 0:
+        operation = OPERATIONS.get(self.operate)
+        if operation is not None and operation.augments and self.iterations == 0:
             raise ValueError(f'operate = "{self.operate}" needs iterations of at least 1, or it would change nothing')
         return self
 
@@ -183,10 +221,38 @@ class Settings(Section):
     evaluation: EvaluationSettings = EvaluationSettings()
     checkpoint: CheckpointSettings = CheckpointSettings()
     memorization: MemorizationSettings = MemorizationSettings()
+    options: dict[str, float] = {}
+    """Numbers of what is chosen by name above, as NAME-OPTION."""
+
+    @field_validator("options")
+    @classmethod
+    def _options_are_known(cls, options: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        if isinstance(info.context, dict) and UNKNOWN_TOO in info.context:
+            return options
+        wrong = [problem for key, value in options.items() for problem in _problems_of_option(key, value)]
+        if wrong:
+            raise ValidationError.from_exception_data("options", wrong)
+        return options
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain tables as they stand in a TOML file; keys without a value are left out."""
-        return self.model_dump(mode="json", exclude_none=True)
+        """Return plain tables as they stand in a TOML file.
+
+        Keys without a value are left out, and so is what is as it was before there was a setting for it: what earlier
+        versions wrote then stays equal to what this one writes.
+        """
+        tables = self.model_dump(mode="json", exclude_none=True)
+        for section, key in ADDED_LATER:
+            if tables[section][key] == type(getattr(self, section)).model_fields[key].default:
+                del tables[section][key]
+        known = all_options()
+        options = {key: value for key, value in self.options.items() if key not in known or value != known[key].default}
+        return {**tables, "options": options} if options else _without(tables, "options")
+
+    def complete(self) -> dict[str, Any]:
+        """Return plain tables with every key that has a value."""
+        options = {**{key: option.default for key, option in all_options().items()}, **self.options}
+        tables = self.model_dump(mode="json", exclude_none=True)
+        return {**tables, "options": options} if options else _without(tables, "options")
 
     def digest(self) -> str:
         """Return a short fingerprint of everything but the seed: runs with the same digest are repetitions."""
@@ -213,6 +279,44 @@ class Settings(Section):
         }
         found = (scale_doubt(key, value, attack.norm) for key, value in strengths.items() if value is not None)
         return [doubt for doubt in found if doubt is not None]
+
+
+def choices(info: FieldInfo) -> tuple[str, ...]:
+    """Return what a setting may be, where that is one of several words."""
+    choice = _choice(info)
+    return tuple(one for one in get_args(info.annotation) if isinstance(one, str)) if choice is None else choice.names
+
+
+def meaning(info: FieldInfo) -> str:
+    """Return what a setting means; where it names an entry of the catalogue, with what each of them is."""
+    text = " ".join((info.description or "").split())
+    choice = _choice(info)
+    return text if choice is None else f"{text} {choice.about}."
+
+
+def unwritten() -> dict[str, Any]:
+    """Return the values, by section.key, that settings have which are not written."""
+    defaults = Settings().complete()
+    later = {f"{section}.{key}": defaults[section][key] for section, key in ADDED_LATER}
+    return later | {f"options.{key}": value for key, value in defaults.get("options", {}).items()}
+
+
+def _choice(info: FieldInfo) -> Choice | None:
+    return next((one for one in info.metadata if isinstance(one, Choice)), None)
+
+
+def _without(tables: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: table for key, table in tables.items() if key != name}
+
+
+def _problems_of_option(key: str, value: float) -> Iterator[InitErrorDetails]:
+    option = all_options().get(key)
+    if option is None:
+        yield InitErrorDetails(type="extra_forbidden", loc=(key,), input=value)
+    elif option.least is not None and value < option.least:
+        yield InitErrorDetails(type="greater_than_equal", loc=(key,), input=value, ctx={"ge": option.least})
+    elif option.most is not None and value > option.most:
+        yield InitErrorDetails(type="less_than_equal", loc=(key,), input=value, ctx={"le": option.most})
 
 
 def scale_doubt(name: str, value: float, norm: str) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from domcli.catalogue.attacks import ATTACKS, Attack
+from domcli.catalogue.choice import Choice
 from domcli.catalogue.datasets import DATASETS, Dataset, Download, Member
 from domcli.catalogue.entry import Entry, Kind, Option
 from domcli.catalogue.networks import NETWORKS, ByWidth, Network, Residual
@@ -18,6 +19,12 @@ from domcli.catalogue.schedules import SCHEDULES, Schedule
 from domcli.catalogue.thresholds import THRESHOLDS, ThresholdRule
 
 KINDS: tuple[Kind[Any], ...] = (DATASETS, NETWORKS, OBJECTIVES, OPERATIONS, ATTACKS, SCHEDULES, THRESHOLDS)
+
+
+def all_options() -> dict[str, Option]:
+    """Return every option by its key in [options], `NAME-OPTION`."""
+    return {f"{entry.name}-{option.name}": option for kind in KINDS for entry in kind for option in entry.options}
+
 
 __all__ = [
     "ATTACKS",
@@ -30,6 +37,7 @@ __all__ = [
     "THRESHOLDS",
     "Attack",
     "ByWidth",
+    "Choice",
     "Dataset",
     "Download",
     "Entry",
@@ -42,4 +50,5 @@ __all__ = [
     "Residual",
     "Schedule",
     "ThresholdRule",
+    "all_options",
 ]

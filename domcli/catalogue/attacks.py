@@ -24,6 +24,15 @@ class Attack(Entry):
         return self.fixed_steps != 0
 
     @property
+    def title(self) -> str:
+        """What training so is called where presets are listed, with what it suffers from."""
+        if not self.perturbs:
+            return "Natural training (natural overfitting)"
+        if self.one_step:
+            return "Single-step adversarial training (catastrophic overfitting)"
+        return "Multi-step adversarial training (robust overfitting)"
+
+    @property
     def one_step(self) -> bool:
         """Whether it is a one-step attack, which is then tested beside PGD, too."""
         return self.fixed_steps == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Generic, TypeVar
@@ -25,6 +25,15 @@ class Option:
     least: float | None = None
     most: float | None = None
 
+    @property
+    def meaning(self) -> str:
+        """What it is and may be, in a sentence."""
+        if self.least is not None and self.most is not None:
+            return f"{self.about}, from {self.least:g} to {self.most:g}."
+        if self.least is not None:
+            return f"{self.about}, at least {self.least:g}."
+        return f"{self.about}." if self.most is None else f"{self.about}, at most {self.most:g}."
+
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
@@ -36,6 +45,10 @@ class Entry:
     work: Work | None = None
     """What does it, as its kind says; None where there is nothing to do."""
     options: tuple[Option, ...] = ()
+
+    def values(self, options: Mapping[str, float]) -> dict[str, float]:
+        """Return the value of each option by its name, from [options] of the settings and the defaults."""
+        return {one.name: options.get(f"{self.name}-{one.name}", one.default) for one in self.options}
 
     def load(self) -> Callable[..., Any]:
         """Return what does the work, imported if need be."""

@@ -22,6 +22,8 @@ class Operation(Entry):
     """Whether it can be done to every image of every epoch, too (`data.augment`)."""
     label: str = ""
     """What the paper's tables call DOM with it."""
+    method: str = ""
+    """What the names of presets call DOM with it, after the paradigm."""
     official: str | None = None
     """What the official implementation calls it."""
 
@@ -43,10 +45,11 @@ OPERATIONS = Kind(
     Operation(name="none", about="nothing", does="nothing", everywhere=True),
     Operation(
         name="remove",
-        about="DOM_RE",
+        about="leave them out of the update (DOM_RE)",
         work="domcli.trainer.operations.remove:remove",
         does="weigh",
         label="DOM_RE",
+        method="dom-re",
         official="RE",
     ),
     Operation(
@@ -56,6 +59,7 @@ OPERATIONS = Kind(
         does="augment",
         everywhere=True,
         label="DOM_DA(AugMix)",
+        method="dom-augmix",
         official="DA_AUG",
     ),
     Operation(
@@ -65,6 +69,7 @@ OPERATIONS = Kind(
         does="augment",
         everywhere=True,
         label="DOM_DA(RandAugment)",
+        method="dom-randaugment",
         official="DA_Rand",
     ),
 )

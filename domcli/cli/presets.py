@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import tomli_w
 import typer
 
 from domcli import presets
+from domcli.catalogue import ATTACKS, all_options
 from domcli.cli import options, output
 from domcli.cli.once import OnceCommand
 from domcli.errors import SettingsError
@@ -18,11 +20,8 @@ if TYPE_CHECKING:
 
     from domcli.settings import Settings
 
-TITLES = {
-    "natural": "Natural training (natural overfitting)",
-    "pgd": "Multi-step adversarial training (robust overfitting)",
-    "fgsm": "Single-step adversarial training (catastrophic overfitting)",
-}
+OTHERS = "More"
+"""Title of presets whose paradigm is none."""
 
 app = typer.Typer(help="What can be run: list the presets, show one, check a settings file.")
 
@@ -63,7 +62,7 @@ def show(
     for doubt in settings.doubts():
         output.warning(doubt)
     if as_json or context.obj:
-        output.json_data(settings.to_dict())
+        output.json_data(settings.complete())
     elif sys.stdout.isatty():
         from rich.syntax import Syntax
 
@@ -100,17 +99,31 @@ def check(
 
 def document(settings: Settings) -> str:
     """Return the settings as TOML with the meaning of every section and key in a comment above it."""
-    sections = [_section(name, getattr(settings, name)) for name in type(settings).model_fields]
-    return "\n\n".join(sections)
+    names = [name for name in type(settings).model_fields if name != "options"]
+    sections = [_section(name, getattr(settings, name)) for name in names]
+    return "\n\n".join([*sections, *_options(settings)])
 
 
 def _section(name: str, section: BaseModel) -> str:
+    from domcli.settings import meaning
+
     lines = [f"# {section.__doc__}", f"[{name}]"]
     for key, field in type(section).model_fields.items():
         value = getattr(section, key)
         stands = f"# {key} is not set" if value is None else tomli_w.dumps({key: value}).rstrip("\n")
-        lines += [f"# {field.description}", stands]
+        lines += [f"# {meaning(field)}", stands]
     return "\n".join(lines)
+
+
+def _options(settings: Settings) -> Iterator[str]:
+    """Yield the section of the options, where anything has some."""
+    known = all_options()
+    if known:
+        lines = [f"# {type(settings).model_fields['options'].description}", "[options]"]
+        for key, option in known.items():
+            value = settings.options.get(key, option.default)
+            lines += [f"# {option.meaning}", tomli_w.dumps({key: value}).rstrip("\n")]
+        yield "\n".join(lines)
 
 
 def _check(file: str) -> tuple[list[str], list[str]]:
@@ -124,15 +137,15 @@ def _check(file: str) -> tuple[list[str], list[str]]:
 def _print_groups(known: list[presets.PresetInfo]) -> None:
     from rich.table import Table
 
+    titles = {attack.paradigm: attack.title for attack in ATTACKS}
     groups: dict[str, Table] = {}
     width = max(len(info.name) for info in known)
     for info in known:
-        paradigm = info.name.partition("-")[0]
-        if paradigm not in groups:
-            title = TITLES.get(paradigm, "More")
-            groups[paradigm] = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False)
-            groups[paradigm].add_column(style="cyan", no_wrap=True, width=width)
-        groups[paradigm].add_row(info.name, info.description)
+        title = titles.get(info.name.partition("-")[0], OTHERS)
+        if title not in groups:
+            groups[title] = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False)
+            groups[title].add_column(style="cyan", no_wrap=True, width=width)
+        groups[title].add_row(info.name, info.description)
     for table in groups.values():
         output.table(table)
         output.data("")

@@ -77,7 +77,7 @@ def _changed(run: Run) -> list[str]:
 
     from domcli.settings import Settings
 
-    defaults = Settings().to_dict()
+    defaults = Settings().complete()
     return [
         f"{section}.{key} = {json.dumps(value, ensure_ascii=False, default=str)}"
         for section, table in run.settings.items()

@@ -132,7 +132,7 @@ def _complete(records: list[Record]) -> list[Record]:
         return records
     from domcli.settings import Settings
 
-    defaults = flatten(Settings().to_dict())
+    defaults = flatten(Settings().complete())
     return [replace(record, settings={**_only(defaults, keys), **record.settings}) for record in records]
 
 

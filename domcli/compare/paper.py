@@ -108,7 +108,7 @@ def load_entries() -> Iterator[Entry]:
                 table=table["name"],
                 preset=preset,
                 changes=changes,
-                expected={**flatten(presets.resolve(preset).to_dict()), **changes},
+                expected={**flatten(presets.resolve(preset).complete()), **changes},
                 beyond=table.get("beyond"),
                 results=_published(results, content["seeds"], table["measure"] == "error"),
             )
@@ -201,4 +201,4 @@ def _published(results: Mapping[str, Any], seeds: int, error: bool) -> dict[tupl
 def _defaults() -> dict[str, Any]:
     from domcli.settings import Settings
 
-    return flatten(Settings().to_dict())
+    return flatten(Settings().complete())

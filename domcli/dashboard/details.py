@@ -65,14 +65,15 @@ def _changed(run: Run, quick: bool) -> tuple[Changed, ...] | None:
     """Return what differs from the preset as written, marked where `--quick` set it; None without such a preset."""
     if run.preset is None or not run.settings:
         return None
-    from domcli import presets  # takes long to load
+    from domcli import presets
+    from domcli.settings import unwritten  # takes long to load
 
     try:
-        published: dict[str, Any] = flatten(presets.resolve(run.preset).to_dict())
-        shrunk = flatten(presets.resolve(run.preset, quick=True).to_dict()) if quick else published
+        published: dict[str, Any] = flatten(presets.resolve(run.preset).complete())
+        shrunk = flatten(presets.resolve(run.preset, quick=True).complete()) if quick else published
     except DomcliError:
         return None
-    own = flatten(run.settings)
+    own = {**unwritten(), **flatten(run.settings)}
     keys = [key for key in dict.fromkeys((*published, *own)) if key != "train.seed"]
     return tuple(
         Changed(key, (shown_value(own.get(key)), shown_value(published.get(key))), own.get(key) == shrunk.get(key))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, get_args
+from typing import Any
+
+from pydantic.fields import FieldInfo
 
 from domcli import presets
+from domcli.catalogue import all_options
 from domcli.compare.groups import shown_value
 from domcli.compare.records import flatten
 from domcli.dashboard.steering import Order, parse_jobs, parse_retries, parse_seeds
 from domcli.errors import DomcliError
-from domcli.settings import Settings
+from domcli.settings import Settings, meaning
+from domcli.settings import choices as allowed_in
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def problems_of(check: Callable[[str], object], text: str) -> list[str]:
 
 def every_key(settings: Settings) -> dict[str, Any]:
     """Return all settings by section.key, those without a value too, but for the seed, which is asked for apart."""
-    tables = settings.model_dump(mode="json")
+    tables = {**settings.model_dump(mode="json"), "options": settings.complete().get("options", {})}
     return {key: value for key, value in flatten(tables).items() if key != "train.seed"}
 
 
@@ -91,16 +95,24 @@ def written(value: object) -> str:
 def describe(key: str) -> str:
     """Return the meaning of a setting, and what it may be where that is a choice."""
     section, _, name = key.partition(".")
-    model: Any = Settings.model_fields[section].annotation
-    info = model.model_fields[name]
-    choices = [str(one) for one in get_args(info.annotation) if isinstance(one, str)]
-    text = " ".join((info.description or "").split())
-    return f"{text} One of {', '.join(choices)}." if choices else text
+    if section == "options":
+        return all_options()[name].meaning
+    info = _field(section, name)
+    text, allowed = meaning(info), allowed_in(info)
+    named = all(f"{one}:" in text for one in allowed)
+    return text if named else f"{text} One of {', '.join(allowed)}."
 
 
 def choices(key: str) -> list[str]:
     """Return what a setting may be, where that is a choice."""
     section, _, name = key.partition(".")
+    if section == "options":
+        return []
+    info = _field(section, name)
+    return ["true", "false"] if info.annotation is bool else list(allowed_in(info))
+
+
+def _field(section: str, name: str) -> FieldInfo:
     model: Any = Settings.model_fields[section].annotation
-    annotation = model.model_fields[name].annotation
-    return ["true", "false"] if annotation is bool else [one for one in get_args(annotation) if isinstance(one, str)]
+    found: FieldInfo = model.model_fields[name]
+    return found

@@ -107,7 +107,7 @@ def _train(run: RunDirectory, options: argparse.Namespace, stop: StopFlag) -> in
 def _run_training(run: RunDirectory, options: argparse.Namespace, writer: EventWriter, stop: StopFlag) -> None:
     from domcli.presets import from_run
 
-    settings = from_run(run)
+    settings = from_run(run, to_train=True)
     run.keep_reserve()
     files.clear_leftovers(run.path)
     plain.as_decided(computation.read(run).plain)

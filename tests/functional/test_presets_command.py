@@ -115,7 +115,7 @@ def test_shown_settings_are_toml_that_runs_the_same_experiment(name: str, tmp_pa
     copy = tmp_path / "copy.toml"
     copy.write_text(shown)
     assert presets.resolve(str(copy)) == presets.resolve(name)
-    assert tomli.loads(shown) == presets.resolve(name).to_dict()
+    assert tomli.loads(shown) == presets.resolve(name).complete()
 
 
 def test_shown_settings_are_explained() -> None:
@@ -127,13 +127,13 @@ def test_shown_settings_are_explained() -> None:
 
 def test_every_key_is_shown_even_with_all_of_them_set() -> None:
     settings = presets.resolve("pgd-dom-re", ["data.mean=[0.5, 0.25]", "data.std=[1, 1]", 'data.root="a\\"b"'])
-    assert tomli.loads(document(settings)) == settings.to_dict()
+    assert tomli.loads(document(settings)) == settings.complete()
     assert settings.data.mean == (0.5, 0.25)
 
 
 def test_overrides_and_quick_are_shown_as_they_would_run() -> None:
     arguments = ["show", "fgsm-dom-augmix", "--quick", "--set", "train.epochs=3", "--set", "data.root=/some/dir"]
-    expected = presets.resolve("fgsm-dom-augmix", ["train.epochs=3", "data.root=/some/dir"], quick=True).to_dict()
+    expected = presets.resolve("fgsm-dom-augmix", ["train.epochs=3", "data.root=/some/dir"], quick=True).complete()
     assert tomli.loads(invoke(*arguments).stdout) == expected
     assert json.loads(invoke(*arguments, "--json").stdout) == expected
     assert json.loads(invoke("--json", *arguments).stdout) == expected
@@ -219,4 +219,4 @@ def test_a_problem_ends_with_exit_code_two_and_no_traceback() -> None:
 
 def test_the_defaults_are_what_an_empty_file_runs(tmp_path: Path) -> None:
     (tmp_path / "empty.toml").write_text("")
-    assert json.loads(invoke("show", str(tmp_path / "empty.toml"), "--json").stdout) == Settings().to_dict()
+    assert json.loads(invoke("show", str(tmp_path / "empty.toml"), "--json").stdout) == Settings().complete()

@@ -73,7 +73,7 @@ def test_numbers_are_accuracies_of_the_paper(
 
 
 def test_the_settings_are_those_of_the_presets_and_what_the_paper_changes() -> None:
-    assert entry("pgd-dom-re").expected == flatten(presets.resolve("pgd-dom-re").to_dict())
+    assert entry("pgd-dom-re").expected == flatten(presets.resolve("pgd-dom-re").complete())
     cifar100 = entry("fgsm-dom-augmix", data_dataset="cifar100").expected
     assert (cifar100["dom.threshold"], cifar100["train.epochs"], cifar100["dom.iterations"]) == (4.6, 50, 5)
     svhn = entry("natural-dom-randaugment", data_dataset="svhn").expected

@@ -60,7 +60,7 @@ def file(tmp_path: Path) -> Path:
         (
             "[zzz]",
             "line 1: unknown section [zzz]; the sections are "
-            "data, model, train, attack, dom, evaluation, checkpoint, memorization",
+            "data, model, train, attack, dom, evaluation, checkpoint, memorization, options",
         ),
         ("epochs = 3", "line 1: unknown key epochs outside of a section; did you mean train.epochs?"),
         ("train = 3", "line 1: train is 3; it must be a section: a line [train] with its keys below"),
@@ -109,7 +109,7 @@ def test_what_a_terminal_would_obey_is_shown_escaped(file: Path) -> None:
     assert problems(file, text) == [
         f'mine.toml, line 4: model.name is "\\u009b2J"; {allowed}',
         'mine.toml, line 2: unknown key train."\\u001b[2J"; the keys of [train] are '
-        "epochs, schedule_epochs, batch_size, max_lr, schedule, momentum, weight_decay, seed, precision",
+        "epochs, schedule_epochs, batch_size, max_lr, schedule, objective, momentum, weight_decay, seed, precision",
     ]
 
 

@@ -58,7 +58,7 @@ def _evaluate(run: RunDirectory, folder: Path, device: str, shown_as: str | None
     from domcli.presets import from_run
 
     plan = evaluations.read_plan(folder)
-    settings = from_run(run)
+    settings = from_run(run, to_train=True)
     content = _weights(plan, run)
     os.environ.update(torch_environment())
     # From here on torch is loaded: seconds, after everything cheap that can be refused has been.
