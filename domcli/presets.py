@@ -35,7 +35,7 @@ Tables = dict[str, Any]
 # As in the paper's tables: training against one step comes last.
 PARADIGMS = tuple(dict.fromkeys(one.paradigm for one in sorted(ATTACKS, key=lambda one: one.one_step)))
 METHODS = (
-    *(one.method for one in OPERATIONS if one.does != "nothing"),
+    *(one.method for one in OPERATIONS if one.acts),
     "baseline",
     *(one.name for one in OPERATIONS if one.everywhere and one.augments),
 )

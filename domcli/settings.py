@@ -37,6 +37,7 @@ from domcli.catalogue import (
     all_options,
 )
 from domcli.catalogue.choice import UNKNOWN_TOO
+from domcli.catalogue.objectives import CROSS_ENTROPY
 
 Channels = Annotated[tuple[float, ...], Strict(False), Field(min_length=1, max_length=4)]
 
@@ -111,7 +112,7 @@ class TrainSettings(Section):
     """Highest learning rate of the schedule."""
     schedule: Annotated[str, Choice(SCHEDULES)] = "piecewise"
     """Schedule of the learning rate."""
-    objective: Annotated[str, Choice(OBJECTIVES)] = "cross-entropy"
+    objective: Annotated[str, Choice(OBJECTIVES)] = CROSS_ENTROPY
     """What the attack raises and the update lowers."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Momentum of SGD."""

@@ -22,7 +22,6 @@ from stage_training import (
 )
 
 from domcli.computation import Computation
-from domcli.timing.estimate import IMAGES
 from domcli.trainer import device as devices
 from domcli.trainer.fast import cuda
 from domcli.trainer.fast.recorded import RecordingEngine
@@ -48,7 +47,7 @@ def run(place: Place, report: Report) -> None:
     if place.cpu:
         cuda.BACKEND = "eager"  # traced as for a GPU; there is nothing to gain, and compiling takes minutes
     began = time.monotonic()
-    cuda.settle(training, engine, Computation(), IMAGES["cifar10"], recorder_of(place))
+    cuda.settle(training, engine, Computation(), (50_000, 10_000), recorder_of(place))
     devices.wait_for(training.device)
     settled, about = time.monotonic() - began, described(place, engine)
     report.keep("settle_s", settled)

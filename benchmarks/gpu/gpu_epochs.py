@@ -30,7 +30,7 @@ from domcli.presets import PARADIGMS as PRESET_PARADIGMS
 from domcli.presets import available, from_run, resolve
 from domcli.runs import read_run
 from domcli.stream import EventWriter, NoSink
-from domcli.timing.estimate import IMAGES, Measured, MeasuredEvaluation, MeasuredStep, estimate
+from domcli.timing.estimate import Measured, MeasuredEvaluation, MeasuredStep, estimate
 from domcli.trainer import device as devices
 from domcli.trainer.bench.cases import CASES, PARADIGMS, STEPS, TEST_IMAGES
 from domcli.trainer.bench.sides import evaluation
@@ -71,7 +71,7 @@ def run(place: Place, report: Report) -> None:
 def _epochs(place: Place, case: str, measured: Measured) -> dict[str, float]:
     device, settings = device_of(place), settings_of(place, case)
     forget_peak(device)
-    images = 3 * settings.train.batch_size if place.cpu else IMAGES["cifar10"][0]
+    images = 3 * settings.train.batch_size if place.cpu else 50_000
     training = training_of(place, settings, images)
     engine = engine_of(place, training, "graphs")
     epoch = _epoch_of(engine)

@@ -10,7 +10,7 @@ from typing import Any
 
 from domcli.catalogue.attacks import ATTACKS, Attack
 from domcli.catalogue.choice import Choice
-from domcli.catalogue.datasets import DATASETS, Dataset, Download, Member
+from domcli.catalogue.datasets import DATASETS, Dataset, Download, Member, reads_folder
 from domcli.catalogue.entry import Entry, Kind, Option
 from domcli.catalogue.networks import NETWORKS, ByWidth, Network, Residual
 from domcli.catalogue.objectives import OBJECTIVES, Objective
@@ -51,4 +51,5 @@ __all__ = [
     "Schedule",
     "ThresholdRule",
     "all_options",
+    "reads_folder",
 ]

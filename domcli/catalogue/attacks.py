@@ -15,8 +15,8 @@ class Attack(Entry):
     """What the paper calls training so, as in the names of presets."""
     fixed_steps: int | None = None
     """The steps that it takes whatever `attack.steps` says; None: those."""
-    official_threshold: float
-    """T of the paper on CIFAR-10."""
+    official_threshold: float | None = None
+    """T of the paper on CIFAR-10; None of an attack that is not the official implementation's."""
 
     @property
     def perturbs(self) -> bool:
@@ -36,6 +36,11 @@ class Attack(Entry):
     def one_step(self) -> bool:
         """Whether it is a one-step attack, which is then tested beside PGD, too."""
         return self.fixed_steps == 1
+
+    @property
+    def several_steps(self) -> bool:
+        """Whether it takes as many steps as `attack.steps` says, or several of its own."""
+        return self.perturbs and not self.one_step
 
     def steps(self, wanted: int) -> int:
         """Return the gradient steps of one restart where `attack.steps` is `wanted`."""

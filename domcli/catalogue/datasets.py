@@ -8,6 +8,9 @@ from domcli.catalogue.entry import Entry, Kind
 
 Channels = tuple[float, ...]
 
+BENCHED = (3, 32, 32)
+"""Channels, height and width of the images that `domcli bench` measures with."""
+
 
 @dataclass(frozen=True)
 class Member:
@@ -66,6 +69,16 @@ class Dataset(Entry):
     def size(self) -> int | None:
         """Height and width of an image."""
         return None if self.shape is None else self.shape[1]
+
+    @property
+    def images(self) -> tuple[int, int] | None:
+        """Training and test images, None where they are not known."""
+        return None if self.train is None or self.test is None else (self.train, self.test)
+
+    @property
+    def is_benched(self) -> bool:
+        """Whether its images are of the shape of those that `domcli bench` measures with."""
+        return self.shape == BENCHED
 
 
 CIFAR_FILE = 10_000 * 3 * 32 * 32
@@ -172,3 +185,9 @@ DATASETS = Kind(
         package="scikit-learn",
     ),
 )
+
+
+def reads_folder(name: object) -> bool:
+    """Tell whether the data set of this name is a tree of somebody's own images."""
+    found = DATASETS.get(name)
+    return found is not None and found.folder

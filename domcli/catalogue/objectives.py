@@ -8,6 +8,8 @@ from domcli.catalogue.cost import Passes
 from domcli.catalogue.entry import Entry, Kind
 
 NOTHING = Passes(0, 0, 0)
+CROSS_ENTROPY = "cross-entropy"
+"""The objective of the paper."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +27,7 @@ OBJECTIVES = Kind(
     ("train.objective",),
     Objective,
     Objective(
-        name="cross-entropy",
+        name=CROSS_ENTROPY,
         about="cross-entropy of the perturbed images (paper, Equation 2)",
         work="domcli.trainer.objectives.cross_entropy:cross_entropy",
     ),

@@ -28,6 +28,11 @@ class Operation(Entry):
     """What the official implementation calls it."""
 
     @property
+    def acts(self) -> bool:
+        """Whether it does anything."""
+        return self.does != "nothing"
+
+    @property
     def augments(self) -> bool:
         """Whether it replaces images."""
         return self.does == "augment"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from domcli.catalogue import ATTACKS, OPERATIONS
 from domcli.cli import figures
 from domcli.events import EpochEnd
 from domcli.settings import Settings
@@ -61,7 +62,8 @@ def _columns(settings: Settings) -> list[Column]:
         Column("train natural", "loss", 5, lambda epoch: figures.loss(epoch.train.natural_loss)),
         Column("train natural", "acc %", 6, lambda epoch: figures.percent(epoch.train.natural_accuracy), spare=3),
     ]
-    if settings.attack.name != "none":
+    attack = ATTACKS.get(settings.attack.name)
+    if attack is None or attack.perturbs:
         columns += [
             Column("train robust", "loss", 5, lambda epoch: figures.loss(epoch.train.robust_loss)),
             Column("train robust", "acc %", 6, lambda epoch: figures.percent(epoch.train.robust_accuracy), spare=5),
@@ -70,7 +72,7 @@ def _columns(settings: Settings) -> list[Column]:
     if attacked:
         title = f"PGD-{settings.evaluation.steps}"
         columns.append(Column("test %", title, 7, lambda epoch: _test(epoch, "pgd", True)))
-    if attacked and settings.attack.name == "fgsm":
+    if attacked and attack is not None and attack.one_step:
         columns.append(Column("test %", "1-step", 6, lambda epoch: _test(epoch, "one_step", False), spare=4))
     return columns + _pattern_columns(settings)
 
@@ -80,9 +82,10 @@ def _pattern_columns(settings: Settings) -> list[Column]:
         Column("high-confidence", "all", 5, lambda epoch: _patterns(epoch, "high_confidence")),
         Column("high-confidence", "orig/transf", 11, _origins, spare=6),
     ]
-    if settings.dom.operate == "remove":
+    operation = OPERATIONS.get(settings.dom.operate)
+    if operation is not None and operation.weighs:
         columns.append(Column("", "removed", 7, lambda epoch: _patterns(epoch, "removed")))
-    elif settings.dom.operate != "none":
+    elif operation is None or operation.augments:
         columns.append(Column("", "augmented", 9, lambda epoch: _patterns(epoch, "augmented")))
     columns.append(Column("", "s", 4, lambda epoch: figures.seconds(epoch.train_seconds + epoch.test_seconds), spare=2))
     return columns

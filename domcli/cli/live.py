@@ -14,6 +14,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from domcli.catalogue import OPERATIONS
 from domcli.cli import figures, output
 from domcli.cli.epochs import EpochTable
 from domcli.cli.follow import log_tail, starting
@@ -153,9 +154,10 @@ class LiveView:
             return Text()
         share = figures.percent(progress.high_confidence / progress.seen)
         parts = [f"high-confidence {progress.high_confidence:,} of {progress.seen:,} patterns ({share} %)"]
-        if self._settings.dom.operate == "remove":
+        operation = OPERATIONS.get(self._settings.dom.operate)
+        if operation is not None and operation.weighs:
             parts.append(f"removed {progress.removed:,}")
-        elif self._settings.dom.operate != "none":
+        elif operation is None or operation.augments:
             parts.append(f"augmented {progress.augmented:,}")
         return Text("  ".join(parts), no_wrap=True, overflow="ellipsis")
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from domcli.catalogue import reads_folder
 from domcli.compare.attacks import Attack
 from domcli.compare.records import METRICS, Flat, Metric, Point, Record, flatten
 from domcli.compare.statistics import Summary, summarise
@@ -102,7 +103,7 @@ def make_groups(records: Iterable[Record]) -> list[Group]:
 
 def identity(settings: Flat) -> dict[str, Any]:
     """Return the settings that decide the results, without the seed."""
-    own_images = settings.get("data.dataset") == "imagefolder"
+    own_images = reads_folder(settings.get("data.dataset"))
     return {
         key: value
         for key, value in settings.items()

@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 
 import tomli
 
+from domcli.catalogue import ATTACKS, DATASETS, OPERATIONS, reads_folder
 from domcli.compare.groups import NEUTRAL, SEED, Group, shown_value
 from domcli.compare.records import Flat, Metric, Point, flatten
 from domcli.compare.statistics import Summary, welch
@@ -25,9 +26,6 @@ UNSTATED = "train.precision"
 
 DECISIVE = ("attack.name", "dom.operate", "data.augment")
 """The settings that make a paradigm and a method: the nearest of the paper's settings shares them if one does."""
-
-SIZES = {"cifar10": (50_000, 10_000, 10), "cifar100": (50_000, 10_000, 100), "svhn": (73_257, 26_032, 10)}
-"""Training images, test images and classes of the paper's data sets: an image folder with as many may be a copy."""
 
 
 @dataclass(frozen=True)
@@ -150,11 +148,13 @@ def _match(group: Group, settings: Flat, entries: Sequence[Entry], error: bool) 
 def _same_images(group: Group, settings: Flat, entry: Entry) -> bool:
     """Tell whether a group has the images of an entry, or as many in as many classes from an image folder."""
     wanted = entry.expected["data.dataset"]
-    if settings.get("data.dataset") != "imagefolder":
+    if not reads_folder(settings.get("data.dataset")):
         return bool(settings.get("data.dataset") == wanted)
     begun = [record.run.state.started for record in group.records]
     sizes = {one and (one.train_size, one.test_size, one.classes) for one in begun}
-    return wanted in SIZES and sizes == {SIZES[wanted]}
+    paper = DATASETS.get(wanted)
+    # An image folder with as many images of as many classes may be a copy.
+    return paper is not None and sizes == {(paper.train, paper.test, paper.classes)}
 
 
 def _deviating(settings: Flat, entry: Entry) -> list[str]:
@@ -165,13 +165,14 @@ def _deviating(settings: Flat, entry: Entry) -> list[str]:
 
 def _idle(settings: Flat) -> Iterator[str]:
     """Yield the settings that do nothing beside the others."""
-    if settings["dom.operate"] == "none":
-        yield from ("dom.threshold", "dom.warmup")
-    if settings["dom.operate"] in ("none", "remove"):
+    operation, attack = OPERATIONS[settings["dom.operate"]], ATTACKS[settings["attack.name"]]
+    if not operation.acts:
+        yield from ("dom.threshold", "dom.rule", "dom.warmup")
+    if not operation.augments:
         yield from ("dom.strength", "dom.iterations")
-    if settings["attack.name"] == "fgsm":
+    if attack.perturbs and attack.fixed_steps is not None:
         yield "attack.steps"
-    if settings["attack.name"] == "none" and settings["evaluation.attack"] == "none":
+    if not attack.perturbs and settings["evaluation.attack"] == "none":
         yield from (f"attack.{key}" for key in ("norm", "epsilon", "alpha", "steps", "restarts"))
         yield from (f"evaluation.{key}" for key in ("alpha", "steps", "restarts"))
 

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from domcli.catalogue import OPERATIONS, SCHEDULES
 from domcli.charts import FARTHEST, Key, Mark, Target
 from domcli.dashboard.columns import Table, Tables, XAxis
 from domcli.dashboard.shown import Shown
 from domcli.overfitting import Kind as FindingKind
 from domcli.overfitting.finding import Severity
 from domcli.runs import Run
-from domcli.schedule import DROPS
 
 DROP = 0.5
 """A learning rate that was constant and falls to less than this share has dropped."""
@@ -82,8 +82,9 @@ def _schedule(run: Run, tables: Tables, *, drops: bool) -> list[tuple[float, str
 def end_of_warmup(run: Run) -> float | None:
     """Return the epoch with which the warm-up ends, K E (paper, Algorithm 1), or None without DOM."""
     dom, epochs = section(run, "dom"), run.span
-    warmup = number(dom.get("warmup"))
-    return None if dom.get("operate", "none") == "none" or epochs is None or warmup is None else warmup * epochs
+    warmup, operation = number(dom.get("warmup")), OPERATIONS.get(dom.get("operate", "none"))
+    idle = operation is not None and not operation.acts
+    return None if idle or epochs is None or warmup is None else warmup * epochs
 
 
 def number(value: object) -> float | None:
@@ -115,16 +116,16 @@ def rate_drops(run: Run, table: Table) -> list[Drop]:
     Epochs say what the rate was at their end; when it dropped in between, the schedule of the settings says.
     """
     if "drops" not in table.memo:
-        train = section(run, "train")
-        piecewise = train.get("schedule", "piecewise") == "piecewise"
-        table.memo["drops"] = list(_drops(run, table)) if piecewise else []
+        schedule = SCHEDULES.get(section(run, "train").get("schedule", "piecewise"))
+        planned = () if schedule is None else schedule.drops
+        table.memo["drops"] = list(_drops(run, table, planned)) if planned else []
     found: list[Drop] = table.memo["drops"]
     return found
 
 
-def _drops(run: Run, table: Table) -> Iterator[Drop]:
+def _drops(run: Run, table: Table, shares: Sequence[tuple[float, float]]) -> Iterator[Drop]:
     peak, epochs = number(section(run, "train").get("max_lr")), run.span
-    planned = [] if epochs is None else [(epochs * share, divisor) for share, divisor in DROPS]
+    planned = [] if epochs is None else [(epochs * share, divisor) for share, divisor in shares]
     rates, ends = table.column("lr"), table.column("epoch")
     if peak is not None and rates.size and rates[0] < DROP * peak:  # within the first epoch
         rates, ends = np.append(peak, rates), np.append(0.0, ends)
@@ -141,7 +142,7 @@ def _drops(run: Run, table: Table) -> Iterator[Drop]:
         yield from _in_between(float(ends[index]), low, high, within)
 
 
-def _in_between(epoch: float, before: float, after: float, planned: Sequence[tuple[float, int]]) -> Iterator[Drop]:
+def _in_between(epoch: float, before: float, after: float, planned: Sequence[tuple[float, float]]) -> Iterator[Drop]:
     """Yield the steps from one rate to another after an epoch: where they were planned, if that leads from it to it."""
     last = max((divisor for _, divisor in planned), default=1)
     rates = [before, *(after * last / divisor for _, divisor in planned)]

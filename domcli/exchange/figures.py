@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domcli import files
+from domcli.catalogue import ATTACKS, OPERATIONS, SCHEDULES
 from domcli.errors import SettingsError
 from domcli.events import EpochEnd, Memorization
 from domcli.exchange import plot
@@ -17,7 +18,6 @@ from domcli.exchange.files import require_different_names
 from domcli.presets import from_run
 from domcli.rundir import RunDirectory
 from domcli.runstate import RunState
-from domcli.schedule import DROPS
 from domcli.settings import Settings
 
 if TYPE_CHECKING:
@@ -108,7 +108,9 @@ def _source(record: Record) -> str:
 def _accuracy(record: Record, drawing: Figure, ax: Axes) -> None:
     """Natural, PGD and one-step accuracy on training and test images."""
     attack, evaluation = record.settings.attack, record.settings.evaluation
-    robust_colour, robust = (ONE_STEP, "one-step") if attack.name == "fgsm" else (PGD, f"PGD-{attack.steps}")
+    trained = ATTACKS.get(attack.name)
+    one_step = trained is not None and trained.one_step
+    robust_colour, robust = (ONE_STEP, "one-step") if one_step else (PGD, f"PGD-{attack.steps}")
     train, test = ([(epoch.epoch, getattr(epoch, part)) for epoch in record.epochs] for part in ("train", "test"))
     curves = [
         ("test natural", NATURAL, "-", test, "natural_accuracy"),
@@ -147,7 +149,8 @@ def _loss_ranges(record: Record, drawing: Figure, ax: Axes) -> None:
 
 def _overlap(record: Record, _drawing: Figure, ax: Axes) -> None:
     """Share of the most confident tenth by natural loss that is also so by adversarial loss (paper, Figure 3)."""
-    if record.settings.attack.name == "none":
+    attack = ATTACKS.get(record.settings.attack.name)
+    if attack is not None and not attack.perturbs:
         raise NotRecordedError("natural training has no adversarial loss to compare with; train with an attack")
     known = [(epoch, one.overlap) for epoch, one in _memorization(record) if one.overlap is not None]
     if not known:
@@ -237,10 +240,11 @@ def _mean(losses: Any) -> float:
 def _marks(record: Record, always_warmup: bool = False) -> dict[float, str]:
     """Return the epochs with which the warm-up ends (unless DOM does nothing) and the learning rate drops."""
     train, last = record.settings.train, record.epochs[-1].epoch
-    piecewise = train.schedule == "piecewise"
-    drops = {train.span * share: f"lr / {divisor}" for share, divisor in DROPS} if piecewise else {}
+    schedule, operation = SCHEDULES.get(train.schedule), OPERATIONS.get(record.settings.dom.operate)
+    planned = () if schedule is None else schedule.drops
+    drops = {train.span * share: f"lr / {divisor:g}" for share, divisor in planned}
     marks = dict(drops)
-    if always_warmup or record.settings.dom.operate != "none":
+    if always_warmup or operation is None or operation.acts:
         # The rate stands in the line below, so that the two never collide.
         below = drops.get(record.warmup, " ")
         marks[record.warmup] = f"warm-up ends\n{below}" if drops else "warm-up ends"

@@ -13,18 +13,13 @@ from typing import Any
 import msgspec
 
 from domcli import __version__, files, finding, rundir
+from domcli.catalogue import DATASETS, NETWORKS
 from domcli.errors import StorageError
 from domcli.events import AnyEvent, EpochEnd, Finished, Started, Stopped, TestMetrics, TrainMetrics, encode
 from domcli.exchange.official import LoggedEpoch, Measured, OfficialLog, OfficialLogError, Session, read_log
 from domcli.exchange.official_settings import not_mapped, not_of_the_log, preset_of, settings_of
 from domcli.rundir import RunDirectory
 from domcli.settings import Settings
-
-TRAIN_SIZE, TEST_SIZE, CLASSES, IMAGE_SHAPE = 50_000, 10_000, 10, (3, 32, 32)
-"""CIFAR-10, the only data set of the official script."""
-
-PARAMETERS = {"preactresnet18": 11_172_170, "wideresnet34-10": 46_160_474}
-"""Of the published networks with 10 classes."""
 
 NOT_LOGGED = "not in the log"
 
@@ -178,19 +173,23 @@ def _headline(epoch: LoggedEpoch) -> Measured:
 
 
 def _started(session: Session, settings: Settings) -> Started:
+    dataset, network = DATASETS[settings.data.dataset], NETWORKS[settings.model.name]
+    shape, classes, images = dataset.shape, dataset.classes, dataset.images
+    if shape is None or classes is None or images is None:
+        raise LookupError(f"the size of {dataset.name} is not known")
     return Started(
         time=session.time,
         settings_digest=settings.digest(),
         device="imported",
         device_name=NOT_LOGGED,
         precision=NOT_LOGGED,
-        train_size=TRAIN_SIZE,
-        test_size=TEST_SIZE,
-        classes=CLASSES,
-        image_shape=IMAGE_SHAPE,
-        parameters=PARAMETERS[settings.model.name],
+        train_size=images[0],
+        test_size=images[1],
+        classes=classes,
+        image_shape=shape,
+        parameters=network.size.parameters(settings.model.width, shape[0], classes),
         epochs=settings.train.epochs,
-        steps_per_epoch=-(-TRAIN_SIZE // settings.train.batch_size),
+        steps_per_epoch=-(-images[0] // settings.train.batch_size),
         epoch=session.first_epoch,
     )
 

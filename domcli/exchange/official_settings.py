@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from domcli.catalogue import ATTACKS, NETWORKS, OPERATIONS, SCHEDULES, Kind, Network, Operation
 from domcli.exchange.official import OfficialLog, OfficialLogError, Session
 from domcli.presets import available, resolve, resolve_tables
 from domcli.settings import Settings
 
 NORMS = {"l_inf": "linf", "l_2": "l2"}
-OPERATES = {"RE": "remove", "DA_AUG": "augmix", "DA_Rand": "randaugment"}
-MODELS = {"PreActResNet18": "preactresnet18", "WideResNet": "wideresnet34-10"}
+DATASET = "cifar10"
+"""The only data set of the official script."""
 PUBLISHED_WIDENING = 10
 """The only `width_factor` for which the official WideResNet is a network that domcli has."""
-
-PAPER_THRESHOLDS = {"none": 0.2, "pgd": 1.5, "fgsm": 2.0}
-"""T of the paper for each `attack` (CIFAR-10): what counts as high-confidence where DOM does nothing."""
 
 REQUIRED = (
     *("model", "width_factor", "batch_size", "epochs", "lr_max", "seed", "fname"),
@@ -85,7 +83,7 @@ def _settings(log: OfficialLog, session: Session, schedule: str) -> Settings:
         raise OfficialLogError(f"{place}: the arguments lack {', '.join(missing)}; expected all of the official script")
     attack = arguments["attack"]
     tables = {
-        "data": {"dataset": "cifar10"},
+        "data": {"dataset": DATASET},
         "model": {"name": _model(arguments, place)},
         "train": {
             "epochs": arguments["epochs"],
@@ -102,7 +100,7 @@ def _settings(log: OfficialLog, session: Session, schedule: str) -> Settings:
 
 
 def _model(arguments: Mapping[str, Any], place: str) -> str:
-    name = _one_of(MODELS, arguments, "model", place)
+    name = _one_of(_official(NETWORKS), arguments, "model", place)
     if arguments["model"] == "WideResNet" and arguments["width_factor"] != PUBLISHED_WIDENING:
         raise OfficialLogError(
             f"{place}: WideResNet with width_factor={arguments['width_factor']!r}; domcli has it with "
@@ -136,12 +134,14 @@ def _evaluation(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def _dom(arguments: Mapping[str, Any], place: str) -> dict[str, Any]:
     """Return [dom]. No loss is under a threshold of 0, and augmentation without iterations changes nothing."""
-    operate = _one_of(OPERATES, arguments, "operate", place)
+    operate = _one_of(_official(OPERATIONS), arguments, "operate", place)
     threshold, iterations = arguments["clamp"], arguments["max_arg_iteration"]
-    idle = threshold in (0, 0.0) if operate == "remove" else iterations == 0
+    augments = OPERATIONS[operate].augments
+    idle = iterations == 0 if augments else threshold in (0, 0.0)
     if idle:
-        return {"operate": "none", "threshold": threshold or PAPER_THRESHOLDS[arguments["attack"]]}
-    if operate == "remove":
+        # What then counts as high-confidence is what the paper takes for it.
+        return {"operate": "none", "threshold": threshold or ATTACKS[arguments["attack"]].official_threshold}
+    if not augments:
         return {"operate": operate, "threshold": threshold}
     return {
         "operate": operate,
@@ -149,6 +149,11 @@ def _dom(arguments: Mapping[str, Any], place: str) -> dict[str, Any]:
         "strength": arguments["arg_strength"],
         "iterations": iterations,
     }
+
+
+def _official(kind: Kind[Network] | Kind[Operation]) -> dict[str, str]:
+    """Return the names of the entries that the official implementation has, by what they are called there."""
+    return {entry.official: entry.name for entry in kind if entry.official is not None}
 
 
 def _one_of(known: Mapping[str, str], arguments: Mapping[str, Any], name: str, place: str) -> str:
@@ -194,9 +199,7 @@ def _first_strange(log: OfficialLog, schedule: str, peak: float, epochs: float) 
 
 def _rate(schedule: str, peak: float, done: float) -> float:
     """Return the rate of the last step of an epoch, with which the share `done` of the training is over."""
-    if schedule == "cyclical":
-        return peak * max(0.0, 1.0 - abs(2.0 * done - 1.0))
-    return peak if done <= 0.5 else peak / 10 if done <= 0.75 else peak / 100
+    return SCHEDULES[schedule].rate(done, 1.0, peak)
 
 
 def _number(value: object) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domcli import __version__, devices, finding, imagetree
+from domcli.catalogue import reads_folder
 from domcli.errors import DataError
 from domcli.runs import Run, read_run
 from domcli.sharing import figures
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 WITHOUT_COST = {
     "data": {"root", "mean", "std"},
     "train": {"epochs", "schedule_epochs", "seed", "max_lr", "schedule", "momentum", "weight_decay"},
-    "dom": {"threshold", "strength"},
+    "dom": {"threshold", "rule", "strength"},
     "attack": {"epsilon", "alpha"},
     "evaluation": {"alpha"},
     "memorization": {"record"},
@@ -57,7 +58,7 @@ class Estimator:
         `domcli bench`; None if there is neither.
         """
         images = None
-        if settings.data.dataset == "imagefolder":
+        if reads_folder(settings.data.dataset):
             images = self._images_of(settings)
             if images is None:
                 return None
@@ -131,7 +132,7 @@ def _images_in(run: Run) -> tuple[int, int] | None:
 def image_folder(tables: dict[str, Any]) -> object:
     """Return the data.root of settings that read an image folder, None of others."""
     data = tables.get("data")
-    return data.get("root") if isinstance(data, dict) and data.get("dataset") == "imagefolder" else None
+    return data.get("root") if isinstance(data, dict) and reads_folder(data.get("dataset")) else None
 
 
 def cost_key(tables: dict[str, Any], images: object = None) -> Any:

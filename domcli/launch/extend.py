@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import tomli_w
 
 from domcli import checkpoints, files, presets
+from domcli.catalogue import SCHEDULES
 from domcli.errors import ProcessError, StorageError
 from domcli.plural import counted
 from domcli.rundir import RunDirectory
@@ -31,10 +32,11 @@ def extended(run: Run, epochs: int) -> Settings:
     if epochs <= done:
         raise ProcessError(f"{name} has {counted(done, 'epoch')} already: --epochs {epochs} leaves nothing to train")
     train = settings.train
-    if train.schedule == "cyclical" and epochs > train.span:
+    schedule = SCHEDULES.get(train.schedule)
+    if schedule is not None and schedule.ends_at_zero and epochs > train.span:
         raise ProcessError(
-            f"{name} cannot be trained beyond epoch {train.span}: there its cyclical schedule ends, with a learning "
-            f"rate of 0, and one over {epochs} epochs would have been another from the first step on; "
+            f"{name} cannot be trained beyond epoch {train.span}: there its {train.schedule} schedule ends, with a "
+            f"learning rate of 0, and one over {epochs} epochs would have been another from the first step on; "
             f"begin a run of its own: domcli run {shlex.quote(str(run.directory.settings))} "
             f"--set train.epochs={epochs} --name NAME"
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domcli import __version__, files, imagetree, plain, rundir
+from domcli.catalogue import DATASETS, NETWORKS, reads_folder
 from domcli.errors import NoRoomError, RunDirectoryError, StorageError
 from domcli.launch import slots
 from domcli.naming import default_name
@@ -24,8 +25,9 @@ from domcli.ticket import Ticket
 if TYPE_CHECKING:
     from domcli.settings import Settings
 
-PARAMETERS_AT_WIDTH_64 = {"preactresnet18": 11.2e6, "wideresnet34-10": 46.2e6}
 BYTES_A_PARAMETER = 4
+CHANNELS, CLASSES = 3, 100
+"""Of a data set of which that is not known."""
 STREAM_AND_LOG_BYTES = 1_000_000
 GIT_SECONDS = 5.0
 
@@ -35,7 +37,7 @@ def preflight(experiments: Sequence[Settings], runs_dir: Path) -> None:
 
     Raises DataError or StorageError.
     """
-    for root in {settings.data.root: None for settings in experiments if settings.data.dataset == "imagefolder"}:
+    for root in {settings.data.root: None for settings in experiments if reads_folder(settings.data.dataset)}:
         imagetree.look(imagetree.data_root(root))
     folder = _existing_ancestor(runs_dir)
     if not files.is_folder(folder):
@@ -60,7 +62,9 @@ def checkpoint_bytes(settings: Settings) -> int:
     `last` is weights and momentum and is written aside, so it is there twice for a moment; `best` and those by epoch
     are weights alone.
     """
-    parameters = PARAMETERS_AT_WIDTH_64[settings.model.name] * (settings.model.width / 64) ** 2
+    dataset = DATASETS[settings.data.dataset]
+    channels, classes = dataset.shape[0] if dataset.shape else CHANNELS, dataset.classes or CLASSES
+    parameters = NETWORKS[settings.model.name].size.parameters(settings.model.width, channels, classes)
     weights = parameters * BYTES_A_PARAMETER
     return int(weights * (2 * 2 + 1 + _checkpoints_by_epoch(settings))) + STREAM_AND_LOG_BYTES
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from domcli.catalogue import ATTACKS, DATASETS
 from domcli.events import EpochEnd, Started, TestMetrics
 
 Kind = Literal[
@@ -28,20 +29,24 @@ NOISE = 4.0
 UNKNOWN_TEST_SIZE = 1000
 """Images taken for the standard error where the size of the test set is not known: cautious for the usual sets."""
 
+FEW_CLASSES = 10
+"""Classes taken where it is not known how many there are."""
+
 
 @dataclass(frozen=True)
 class Context:
     """What the watch has to know besides the epochs."""
 
     attack: str = "pgd"
-    """The attack trained against: none, fgsm or pgd."""
+    """The attack trained against, by its name."""
     test_size: int = UNKNOWN_TEST_SIZE
     """Images in the test set."""
-    classes: int = 10
+    classes: int = FEW_CLASSES
 
     @property
     def adversarial(self) -> bool:
-        return self.attack != "none"
+        found = ATTACKS.get(self.attack)
+        return found is None or found.perturbs
 
     def error(self, one: float, other: float) -> float:
         """Return the standard error of a test accuracy between these two, because the test set is finite.
@@ -81,12 +86,12 @@ def context_of(tables: dict[str, Any], started: Started | None = None) -> Contex
     attack, data = (tables.get(name) for name in ("attack", "data"))
     attack = attack if isinstance(attack, dict) else {}
     data = data if isinstance(data, dict) else {}
-    name = attack.get("name")
+    name, dataset = attack.get("name"), DATASETS.get(data.get("dataset"))
     size = data.get("test_images")
     return Context(
         attack=name if isinstance(name, str) else "pgd",
         test_size=started.test_size if started else size if isinstance(size, int) else UNKNOWN_TEST_SIZE,
-        classes=started.classes if started else 100 if data.get("dataset") == "cifar100" else 10,
+        classes=started.classes if started else (dataset.classes if dataset else None) or FEW_CLASSES,
     )
 
 

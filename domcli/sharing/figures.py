@@ -14,6 +14,8 @@ import msgspec
 
 from domcli import files
 from domcli.cachedir import cache_directory
+from domcli.catalogue import DATASETS
+from domcli.catalogue.objectives import CROSS_ENTROPY
 from domcli.files import replace_text
 
 if TYPE_CHECKING:
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 
 NEAR_BEST = 0.95
 """Fewer trainers are preferred to more as long as they reach this share of the best total rate."""
-DATASETS = ("cifar10", "cifar100", "svhn")
-"""Their images are of the size that is measured, 32 x 32 in colour."""
 
 
 class Together(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +69,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
             and self.width == settings.model.width
             and self.batch_size == settings.train.batch_size
             and settings.train.precision in ("auto", self.precision)
-            and settings.data.dataset in DATASETS
+            and DATASETS[settings.data.dataset].is_benched
+            and settings.train.objective == CROSS_ENTROPY
             and self.torch == torch_version()
         )
 

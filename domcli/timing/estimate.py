@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from domcli.catalogue import ATTACKS, DATASETS, OPERATIONS
+from domcli.catalogue.objectives import CROSS_ENTROPY
+
 if TYPE_CHECKING:
     from domcli.settings import Settings
 
-
-IMAGES = {"cifar10": (50_000, 10_000), "cifar100": (50_000, 10_000), "svhn": (73_257, 26_032)}
-"""Training and test images of the data sets whose images are 32 x 32 in colour, as those that are measured."""
 
 Key = str
 """What a time depends on, written as Python does."""
@@ -74,12 +74,14 @@ class NotMeasured(Exception):
 def step_key(settings: Settings, *, after_warmup: bool = True, augment: str | None = None) -> Key:
     """Return what the time of a step depends on; before the warm-up's end DOM does nothing."""
     attack, dom = settings.attack, settings.dom
-    steps = {"none": 0, "fgsm": 1, "pgd": attack.steps}[attack.name]
+    steps = ATTACKS[attack.name].steps(attack.steps)
     perturbed = (attack.norm, steps, attack.restarts) if steps else ()
     operate = dom.operate if after_warmup else "none"
-    augments = (operate, dom.iterations) if operate in ("augmix", "randaugment") else (operate,)
+    augments = (operate, dom.iterations) if OPERATIONS[operate].augments else (operate,)
     everywhere = settings.data.augment if augment is None else augment
-    return repr((_network(settings), settings.train.batch_size, perturbed, augments, everywhere))
+    # Left out as what was measured before there were others knows it.
+    objective = () if settings.train.objective == CROSS_ENTROPY else (settings.train.objective,)
+    return repr((_network(settings), settings.train.batch_size, perturbed, augments, everywhere, *objective))
 
 
 def evaluation_key(settings: Settings) -> Key:
@@ -88,7 +90,7 @@ def evaluation_key(settings: Settings) -> Key:
     if evaluation.attack == "none":
         return repr((_network(settings), "natural"))
     strength = (settings.attack.norm, evaluation.steps, evaluation.restarts)
-    return repr((_network(settings), strength, settings.attack.name == "fgsm"))
+    return repr((_network(settings), strength, ATTACKS[settings.attack.name].one_step))
 
 
 def steps_before(settings: Settings, steps_per_epoch: int) -> int:
@@ -110,11 +112,12 @@ def estimate(settings: Settings, measured: Measured) -> dict[str, Any]:
     `measured` and `extrapolated` say which is which, `put_together` whether the step itself is such a sum.
     Raises NotMeasured if something that it needs is missing.
     """
-    if settings.data.dataset not in IMAGES:
+    dataset = DATASETS[settings.data.dataset]
+    if dataset.images is None or not dataset.is_benched:
         raise NotMeasured(f"data.dataset = {settings.data.dataset} was not measured: its images are others")
     if settings.evaluation.train_attack:
         raise NotMeasured("evaluation.train_attack was not measured")
-    train_images, test_images = _counts(settings)
+    train_images, test_images = _taken(settings, dataset.images)
     steps = -(-train_images // settings.train.batch_size)
     before, from_before = _step(settings, measured, after_warmup=False)
     after, from_after = _step(settings, measured, after_warmup=True)
@@ -154,9 +157,11 @@ def against_plain(settings: Settings, measured: Measured, found: Mapping[str, An
     official script does. None where that was not measured, or where it is not PGD training.
     """
     step, evaluation = measured.plain_steps.get(step_key(settings)), measured.plain_evaluation
-    if settings.attack.name != "pgd" or step is None or evaluation is None:
+    images = DATASETS[settings.data.dataset].images
+    several = ATTACKS[settings.attack.name].several_steps
+    if not several or images is None or step is None or evaluation is None:
         return {"plain_epoch": None, "epoch_ratio": None}
-    train_images, test_images = _counts(settings)
+    train_images, test_images = _taken(settings, images)
     plain = found["steps_per_epoch"] * step + train_images * evaluation.train + test_images * evaluation.test
     return {"plain_epoch": plain, "epoch_ratio": plain / (found["epoch_after"] + found["evaluation"])}
 
@@ -181,9 +186,9 @@ def _step(settings: Settings, measured: Measured, after_warmup: bool) -> tuple[f
     return bare.seconds + added, [bare.case, with_it.case, without.case]
 
 
-def _counts(settings: Settings) -> tuple[int, int]:
-    train, test = IMAGES[settings.data.dataset]
-    return settings.data.train_images or train, settings.data.test_images or test
+def _taken(settings: Settings, all_of: tuple[int, int]) -> tuple[int, int]:
+    """Return how many of all training and test images of its data set a run takes."""
+    return settings.data.train_images or all_of[0], settings.data.test_images or all_of[1]
 
 
 def _network(settings: Settings) -> tuple[object, ...]:

@@ -14,9 +14,7 @@ def fractional_epoch(epoch: int, step: int, steps_per_epoch: int) -> float:
 def learning_rate(t: float, settings: TrainSettings) -> float:
     """Return the learning rate of the step at fractional epoch t.
 
-    Piecewise: the maximum up to half of the epochs inclusive, a tenth up to three quarters, then a hundredth.
-    Cyclical: linear from 0 to the maximum at half of the epochs and back to 0. The epochs are those that the schedule
-    spans; after them the last rate stays.
+    The epochs are those that the schedule spans; after them the last rate stays.
     """
     return SCHEDULES[settings.schedule].rate(t, settings.span, settings.max_lr)
 

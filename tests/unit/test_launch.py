@@ -94,11 +94,11 @@ def test_environment_says_what_ran(run):
 
 
 def test_checkpoints_are_estimated_from_the_network():
-    weights = 11.2e6 * 4
+    weights = 11_172_170 * 4
     assert checkpoint_bytes(settings(checkpoint={"every": 0})) == pytest.approx(5 * weights + 1e6)
     assert checkpoint_bytes(settings(checkpoint={"every": 10})) == pytest.approx(25 * weights + 1e6)
     narrow = settings(model={"width": 16}, checkpoint={"every": 0})
-    assert checkpoint_bytes(narrow) == pytest.approx(5 * weights / 16 + 1e6)
+    assert checkpoint_bytes(narrow) == pytest.approx(5 * weights / 16 + 1e6, rel=0.01)
     assert checkpoint_bytes(settings(model={"name": "wideresnet34-10"})) > 4 * checkpoint_bytes(Settings())
 
 
@@ -110,7 +110,7 @@ def test_a_disk_that_is_too_small_is_refused_with_both_sizes(tmp_path, monkeypat
     launch.preflight([settings(checkpoint={"every": 0})], tmp_path)
     with pytest.raises(
         StorageError,
-        match=r"these 4 runs need about 900 MB [^,]*, and [^,]*; free some space or choose another --runs-dir$",
+        match=r"these 4 runs need about 898 MB [^,]*, and [^,]*; free some space or choose another --runs-dir$",
     ):
         launch.preflight([settings(checkpoint={"every": 0})] * 4, tmp_path)
 

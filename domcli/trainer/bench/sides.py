@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from domcli.catalogue import DATASETS
 from domcli.settings import AttackSettings, Settings
 from domcli.stream import NoSink
-from domcli.timing.estimate import IMAGES, PlainEvaluation
+from domcli.timing.estimate import PlainEvaluation
 from domcli.trainer import device as devices
 from domcli.trainer.augment import to_float, to_uint8
 from domcli.trainer.bench.cases import TEST_IMAGES
@@ -155,7 +156,7 @@ def engine_on(settings: Settings, device: torch.device, images: Tensor, labels: 
     pictures = ImageSet(images.to(device).contiguous(memory_format=torch.channels_last), labels.to(device))
     names = tuple(str(label) for label in range(CLASSES))
     training = Training.fresh(settings, Dataset(pictures, pictures, names, MEAN, STD), device)
-    engine = engine_for(training, images=IMAGES["cifar10"])
+    engine = engine_for(training, images=DATASETS[settings.data.dataset].images)
     training.epoch = _epoch_after_warmup(settings)
     return engine
 
