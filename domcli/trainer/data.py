@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from domcli.catalogue import DATASETS
 from domcli.errors import DataError
 from domcli.imagetree import data_root, some
 from domcli.settings import DataSettings
-from domcli.trainer.datasets import digits, imagefolder, published
 from domcli.trainer.datasets.files import say
 from domcli.trainer.datasets.raw import Images, Labels, RawDataset, part
 
@@ -64,12 +65,11 @@ def load(settings: DataSettings, device: torch.device) -> Dataset:
 
 
 def _read(settings: DataSettings) -> RawDataset:
-    if settings.dataset == "digits":
-        return digits.read()
-    root = data_root(settings.root)
-    if settings.dataset == "imagefolder":
-        return imagefolder.read(root, settings)
-    return published.read(settings.dataset, root)
+    entry = DATASETS[settings.dataset]
+    # What a package brings along is there whatever the root.
+    root = Path(settings.root) if entry.package is not None else data_root(settings.root)
+    raw: RawDataset = entry.load()(root, entry, settings)
+    return raw
 
 
 def _look_at_classes(names: Sequence[str], train: Labels, test: Labels) -> None:

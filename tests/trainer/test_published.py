@@ -24,12 +24,12 @@ import scipy.io
 import torch
 from torchvision import datasets
 
+from domcli.catalogue import DATASETS
 from domcli.errors import DataError
 from domcli.files import read_bytes
 from domcli.settings import DataSettings
 from domcli.trainer.data import Dataset, load
 from domcli.trainer.datasets import download
-from domcli.trainer.datasets.published import CIFARS, SVHN
 
 ARCHIVE = "cifar-10-python.tar.gz"
 
@@ -85,31 +85,41 @@ def pixels(number: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (number, 3, 32, 32), dtype=np.uint8)
 
 
+def publish(monkeypatch: pytest.MonkeyPatch, dataset: str, number: int = 0, **fields: object) -> None:
+    """Have one of the published files of a data set be another."""
+    entry = DATASETS[dataset]
+    downloads = list(entry.downloads)
+    downloads[number] = replace(downloads[number], **fields)
+    monkeypatch.setitem(DATASETS._entries, dataset, replace(entry, downloads=tuple(downloads)))
+
+
 def publish_cifar(monkeypatch: pytest.MonkeyPatch, server: Server, dataset: str) -> dict[str, np.ndarray]:
     """Publish three images a file; return the images of each file, N x C x H x W."""
-    real = CIFARS[dataset]
+    (real,) = DATASETS[dataset].downloads
+    fine = "fine_" if dataset == "cifar100" else ""
     images, files = {}, {}
-    for seed, (name, _) in enumerate([*real.train, *real.test]):
-        images[name] = pixels(3, seed)
-        content = {"data": images[name].reshape(3, -1), real.labels_key: [seed, 1, 2]}
-        files[name] = pickle.dumps(content)
-    files[real.names[0]] = pickle.dumps({real.names_key: [f"class {number}" for number in range(10)]})
+    for seed, member in enumerate(real.members):
+        name = member.path.rpartition("/")[2]
+        if name.endswith("meta"):
+            content: dict[str, object] = {f"{fine}label_names": [f"class {number}" for number in range(10)]}
+        else:
+            images[name] = pixels(3, seed)
+            content = {"data": images[name].reshape(3, -1), f"{fine}labels": [seed, 1, 2]}
+        files[member.path] = pickle.dumps(content)
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
         for name, content in files.items():
-            member = tarfile.TarInfo(f"{real.folder}/{name}")
+            member = tarfile.TarInfo(name)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
-    server.files[real.archive] = archive.getvalue()
-    served = replace(
-        real,
-        url=server.url(real.archive),
+    server.files[real.name] = archive.getvalue()
+    publish(
+        monkeypatch,
+        dataset,
+        url=server.url(real.name),
         md5=md5(archive.getvalue()),
-        train=tuple((name, md5(files[name])) for name, _ in real.train),
-        test=tuple((name, md5(files[name])) for name, _ in real.test),
-        names=(real.names[0], md5(files[real.names[0]])),
+        members=tuple(replace(member, md5=md5(files[member.path])) for member in real.members),
     )
-    monkeypatch.setitem(CIFARS, dataset, served)
     return images
 
 
@@ -127,7 +137,7 @@ def svhn(monkeypatch: pytest.MonkeyPatch, server: Server) -> dict[str, np.ndarra
         scipy.io.savemat(content, {"X": images[split].transpose(2, 3, 1, 0), "y": np.array([[10], [1], [9], [2]])})
         name = f"{split}_32x32.mat"
         server.files[name] = content.getvalue()
-        monkeypatch.setitem(SVHN, split, (server.url(name), md5(content.getvalue())))
+        publish(monkeypatch, "svhn", seed, url=server.url(name), md5=md5(content.getvalue()))
     return images
 
 
@@ -143,18 +153,18 @@ def refusal(root: Path, dataset: str = "cifar10") -> str:
 
 @pytest.mark.parametrize(("name", "known"), [("cifar10", datasets.CIFAR10), ("cifar100", datasets.CIFAR100)])
 def test_addresses_and_checksums_of_cifar_are_those_that_torchvision_knows(name: str, known: type) -> None:
-    cifar = CIFARS[name]
-    assert (cifar.url, cifar.archive, cifar.md5) == (known.url, known.filename, known.tgz_md5)
-    assert cifar.folder == known.base_folder
-    assert [list(file) for file in (*cifar.train, *cifar.test)] == [*known.train_list, *known.test_list]
-    assert (*cifar.names, cifar.names_key) == (known.meta["filename"], known.meta["md5"], known.meta["key"])
+    (archive,) = DATASETS[name].downloads
+    assert (archive.url, archive.name, archive.md5) == (known.url, known.filename, known.tgz_md5)
+    files = [*known.train_list, *known.test_list, (known.meta["filename"], known.meta["md5"])]
+    assert [(member.path, member.md5) for member in archive.members] == [
+        (f"{known.base_folder}/{file}", checksum) for file, checksum in files
+    ]
 
 
 def test_addresses_and_checksums_of_svhn_are_those_that_torchvision_knows() -> None:
     known = datasets.SVHN.split_list
-    assert {split: [url, url.split("/")[-1], md5] for split, (url, md5) in SVHN.items()} == {
-        split: known[split] for split in ("train", "test")
-    }
+    files = [[one.url, one.name, one.md5] for one in DATASETS["svhn"].downloads]
+    assert files == [known["train"], known["test"]]
 
 
 def test_cifar10_is_downloaded_once_and_read_as_it_is(
@@ -226,7 +236,7 @@ def test_a_refused_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/{ARCHIVE}"
-        monkeypatch.setitem(CIFARS, "cifar10", replace(CIFARS["cifar10"], url=url))
+        publish(monkeypatch, "cifar10", url=url)
         root = tmp_path / "data"
         assert refusal(root) == (
             f"cifar10: in {root} cifar-10-batches-py/data_batch_1 is missing (and 6 more), and {url} cannot be"
@@ -270,7 +280,7 @@ def test_a_wrong_checksum(tmp_path: Path, server: Server) -> None:
 
 @pytest.mark.usefixtures("cifar")
 def test_an_archive_that_is_none(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(CIFARS, "cifar10", replace(CIFARS["cifar10"], md5=md5(b"no archive")))
+    publish(monkeypatch, "cifar10", md5=md5(b"no archive"))
     server.files[ARCHIVE] = b"no archive"
     assert f"cifar10: {tmp_path / ARCHIVE} cannot be unpacked: " in refusal(tmp_path)
 
@@ -345,7 +355,7 @@ def test_what_is_unpickled_are_the_bytes_whose_checksum_was_taken(
     monkeypatch.setattr(download, "read_bytes", read_then_exchanged)
     data = read(root)
     assert torch.equal(data.train.images, expected.train.images)
-    assert taken == [name for name, _ in (*CIFARS["cifar10"].train, *CIFARS["cifar10"].test, CIFARS["cifar10"].names)]
+    assert taken == [Path(member.path).name for member in DATASETS["cifar10"].downloads[0].members]
     # The archive is exchanged, too, as soon as it has been read: what is unpacked are the bytes that were checked.
     shutil.rmtree(root / "cifar-10-batches-py")
     data = read(root)
@@ -365,7 +375,7 @@ def test_an_archive_without_a_file_that_it_must_have(
             if not member.name.endswith(lacking):
                 new.addfile(member, old.extractfile(member))
     server.files[ARCHIVE] = content.getvalue()
-    monkeypatch.setitem(CIFARS, "cifar10", replace(CIFARS["cifar10"], md5=md5(content.getvalue())))
+    publish(monkeypatch, "cifar10", md5=md5(content.getvalue()))
     assert refusal(tmp_path) == f"cifar10: in {tmp_path / ARCHIVE} cifar-10-batches-py/{lacking} is missing"
     assert not list(tmp_path.glob(".domcli-part-*"))
 

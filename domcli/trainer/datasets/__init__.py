@@ -1,1 +1,1 @@
-"""One file per kind of data set; each returns a RawDataset in host memory."""
+"""One file per kind of data set, named in the catalogue; each returns a RawDataset in host memory."""

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from domcli.catalogue import Dataset
 from domcli.errors import DataError
 from domcli.files import read_bytes
+from domcli.settings import DataSettings
 from domcli.trainer.datasets.files import reason
-from domcli.trainer.datasets.raw import RawDataset, channel_statistics, rank_in_class
+from domcli.trainer.datasets.raw import RawDataset, rank_in_class, statistics_of
 
 BRIGHTEST = 16
 TEST_EVERY = 5
@@ -23,13 +25,14 @@ FILE = Path("datasets", "data", "digits.csv.gz")
 """Where scikit-learn has them: 64 pixels and the class in a line."""
 
 
-def read() -> RawDataset:
+def digits(root: Path, entry: Dataset, settings: DataSettings) -> RawDataset:
     """Return the digits with one channel; every fifth image of each class is a test image, in every run."""
+    del root, settings
     table = _table()
     images = np.rint(table[:, :-1] * (255 / BRIGHTEST)).astype(np.uint8).reshape(-1, 8, 8, 1)
     labels = table[:, -1].astype(np.int64)
     test = rank_in_class(labels) % TEST_EVERY == TEST_EVERY - 1
-    mean, std = channel_statistics(images[~test])
+    mean, std = statistics_of(entry, images[~test])
     return RawDataset(
         images[~test],
         labels[~test],

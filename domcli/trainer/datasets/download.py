@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
+from domcli.catalogue import Download
 from domcli.errors import DataError
 from domcli.files import read_bytes
 from domcli.trainer.datasets.files import aside, locked, reason, say
@@ -29,21 +30,18 @@ LARGEST_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class Source:
-    """One published file: a data file, or an archive with the data files `unpacked` (path under the root, MD5)."""
+    """One published file of a data set: a data file, or an archive with the data files."""
 
     dataset: str
-    url: str
-    filename: str
-    md5: str
-    unpacked: tuple[tuple[str, str], ...] = ()
+    file: Download
 
     def look(self, root: Path) -> tuple[dict[str, bytes], list[str]]:
         """Return the contents of the data files under `root`, and a description of each that is not as published."""
         contents: dict[str, bytes] = {}
         unusable: list[str] = []
-        for name, md5 in self.unpacked or ((self.filename, self.md5),):
-            contents[name], wrong = _content(root / name, md5)
-            unusable += [f"{name} is {wrong}"] if wrong else []
+        for member in self.file.read:
+            contents[member.path], wrong = _content(root / member.path, member.md5)
+            unusable += [f"{member.path} is {wrong}"] if wrong else []
         return contents, unusable
 
 
@@ -93,13 +91,13 @@ def obtain(source: Source, root: Path) -> dict[str, bytes]:
 
 
 def _bring(source: Source, root: Path, part: Path, unusable: list[str]) -> dict[str, bytes]:
-    archive = root / source.filename
-    content, wrong = _content(archive, source.md5)
+    archive = root / source.file.name
+    content, wrong = _content(archive, source.file.md5)
     if wrong:
-        content = _download(source, root, part / source.filename, unusable)
-        (part / source.filename).replace(archive)
-    if not source.unpacked:
-        return {source.filename: content}
+        content = _download(source, root, part / source.file.name, unusable)
+        (part / source.file.name).replace(archive)
+    if not source.file.members:
+        return {source.file.name: content}
     try:
         contents = _unpack(source, content, root, part)
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
@@ -111,15 +109,16 @@ def _unpack(source: Source, archive: bytes, root: Path, part: Path) -> dict[str,
     """Put the data files of an archive under `root`. Raises DataError, OSError or what tarfile raises."""
     contents = {}
     with tarfile.open(fileobj=BytesIO(archive)) as tar:
-        for name, md5 in source.unpacked:
+        for wanted in source.file.members:
+            name = wanted.path
             try:
                 member = tar.extractfile(name)
             except KeyError:
                 member = None
             contents[name] = member.read() if member else b""
-            if not _has(contents[name], md5):
+            if not _has(contents[name], wanted.md5):
                 raise DataError(
-                    f"{source.dataset}: in {root / source.filename} {name} is {DAMAGED if member else MISSING}"
+                    f"{source.dataset}: in {root / source.file.name} {name} is {DAMAGED if member else MISSING}"
                 )
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (part / "unpacked").write_bytes(contents[name])
@@ -129,8 +128,8 @@ def _unpack(source: Source, archive: bytes, root: Path, part: Path) -> dict[str,
 
 def _download(source: Source, root: Path, target: Path, unusable: list[str]) -> bytes:
     """Fetch the file and return its content; raises DataError if it does not come, or not as published."""
-    request = urllib.request.Request(source.url, headers={"User-Agent": "domcli"})
-    say(f"{source.dataset}: downloading {source.url} to {root}")
+    request = urllib.request.Request(source.file.url, headers={"User-Agent": "domcli"})
+    say(f"{source.dataset}: downloading {source.file.url} to {root}")
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
             expected = response.length
@@ -141,10 +140,10 @@ def _download(source: Source, root: Path, target: Path, unusable: list[str]) -> 
         raise _failure(source, root, unusable, reason(error)) from error
     if expected is not None and received < expected:
         raise _failure(source, root, unusable, f"the connection broke off after {received} of {expected} bytes")
-    content, wrong = _content(target, source.md5)
+    content, wrong = _content(target, source.file.md5)
     if wrong:
         raise _failure(source, root, unusable, f"what came, {received} bytes, has the wrong MD5 checksum")
-    say(f"{source.dataset}: {source.filename} is complete, {_megabytes(received)} MB")
+    say(f"{source.dataset}: {source.file.name} is complete, {_megabytes(received)} MB")
     return content
 
 
@@ -157,7 +156,7 @@ def _receive(source: Source, response: http.client.HTTPResponse, target: Path) -
             file.write(chunk)
             received += len(chunk)
             if time.monotonic() - reported >= REPORT_SECONDS:
-                say(f"{source.dataset}: {source.filename}, {_megabytes(received)}{total} MB")
+                say(f"{source.dataset}: {source.file.name}, {_megabytes(received)}{total} MB")
                 reported = time.monotonic()
     return received
 
@@ -165,8 +164,8 @@ def _receive(source: Source, response: http.client.HTTPResponse, target: Path) -
 def _failure(source: Source, root: Path, unusable: list[str], why: str) -> DataError:
     more = f" (and {len(unusable) - 1} more)" if len(unusable) > 1 else ""
     return DataError(
-        f"{source.dataset}: in {root} {unusable[0]}{more}, and {source.url} cannot be downloaded: {why}; get that file"
-        f" elsewhere and put it there as {source.filename}, or set data.root to a folder that has it"
+        f"{source.dataset}: in {root} {unusable[0]}{more}, and {source.file.url} cannot be downloaded: {why}; get that"
+        f" file elsewhere and put it there as {source.file.name}, or set data.root to a folder that has it"
     )
 
 

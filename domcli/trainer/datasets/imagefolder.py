@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from domcli.catalogue import Dataset
 from domcli.settings import DataSettings
 from domcli.trainer.datasets import cache
 from domcli.trainer.datasets.files import locked, say
@@ -15,13 +16,14 @@ ALL, PART = CACHE / "images.npz", CACHE / "part.npz"
 """The images of the tree, and those of the latest run that read no more than it used."""
 
 
-def read(root: Path, settings: DataSettings) -> RawDataset:
+def imagefolder(root: Path, entry: Dataset, settings: DataSettings) -> RawDataset:
     """Return the images of the tree, square and of one size from 8 to 224, with one channel if all are grayscale.
 
     They are kept in ROOT/.domcli-cache, if ROOT is writable, until the tree changes. Mean and standard deviation are
     those of all training images. Where the settings have both, no more images are read, and returned, than those that
     are used. Raises DataError naming the folder or file that is not as it must be.
     """
+    del entry
     tree = scan(root)
     used = tree.part(
         part("train", tree.train.labels(), settings.train_images, str(root)),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from domcli.catalogue import Dataset
 from domcli.errors import DataError
 
 Images = npt.NDArray[np.uint8]
@@ -51,6 +52,13 @@ def channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, 
         means.append(total / (number * 255))
         stds.append(math.sqrt(spread) / (number * 255) if spread else 1.0)
     return tuple(means), tuple(stds)
+
+
+def statistics_of(entry: Dataset, images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of each channel as they are known of a data set, else of these images."""
+    if entry.mean is not None and entry.std is not None:
+        return entry.mean, entry.std
+    return channel_statistics(images)
 
 
 def rank_in_class(labels: Labels) -> Labels:
