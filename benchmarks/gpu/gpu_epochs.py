@@ -106,7 +106,7 @@ def _steps(place: Place, case: str, measured: Measured) -> dict[str, float]:
     settings = settings_of(place, case)
     training = training_of(place, settings, 20 * settings.train.batch_size)
     engine = engine_of(place, training, "graphs")
-    seconds, issuing = timed_steps(place, engine, STEPS[settings.attack.name] // 2)
+    seconds, issuing = timed_steps(place, engine, STEPS.of(settings) // 2)
     measured.add_step(settings, MeasuredStep(case, seconds))
     return {"ms": milliseconds(seconds), "host_ms": milliseconds(issuing)}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from domcli.catalogue.attacks import ATTACKS, Attack
 from domcli.catalogue.choice import Choice
+from domcli.catalogue.cost import Passes
 from domcli.catalogue.datasets import DATASETS, Dataset, Download, Member, reads_folder
 from domcli.catalogue.entry import Entry, Kind, Option
 from domcli.catalogue.networks import NETWORKS, ByWidth, Network, Residual
@@ -47,6 +48,7 @@ __all__ = [
     "Objective",
     "Operation",
     "Option",
+    "Passes",
     "Residual",
     "Schedule",
     "ThresholdRule",

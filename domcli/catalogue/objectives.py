@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from domcli.catalogue.cost import Passes
+from domcli.catalogue.cost import NOTHING, Passes
 from domcli.catalogue.entry import Entry, Kind
 
-NOTHING = Passes(0, 0, 0)
 CROSS_ENTROPY = "cross-entropy"
 """The objective of the paper."""
 

@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from domcli.errors import SettingsError
 from domcli.presets import available, resolve
 from domcli.settings import ModelSettings
+from domcli.timing import work
 from domcli.timing.estimate import (
     Measured,
     MeasuredEvaluation,
@@ -150,7 +151,7 @@ def test_evaluations_of_a_run():
     ],
 )
 def test_passes_that_a_step_needs(preset, expected):
-    assert floor.needed_passes(resolve(preset), high_confidence=0.5).total == expected
+    assert work.step_passes(resolve(preset), high_confidence=0.5).total == expected
 
 
 @pytest.mark.parametrize(("preset", "expected"), [("natural-baseline", 4), ("fgsm-baseline", 8), ("pgd-baseline", 35)])
@@ -161,32 +162,49 @@ def test_passes_that_the_plain_loop_spends(preset, expected):
 @pytest.mark.parametrize("steps", [1, 10])
 def test_the_plain_evaluation_spends_the_passes_of_the_official_script(steps):
     model, settings = build(ModelSettings(width=4), 3, 10), resolve("pgd-baseline", [f"attack.steps={steps}"])
+    narrow = resolve("pgd-baseline", ["model.width=4"])
     images, labels = torch.rand(2, 3, 32, 32), torch.zeros(2, dtype=torch.int64)
     with FlopCounterMode(display=False) as counter:
         evaluate(model, images, labels, settings.attack)
-    passes = counter.get_total_flops() / (2 * len(images) * floor.multiply_adds(4))
+    passes = counter.get_total_flops() / (2 * len(images) * work.multiply_adds(narrow))
     assert passes == pytest.approx(3 * steps + 3, rel=0.02)
     assert model.training
 
 
-@pytest.mark.parametrize("width", [4, 64])
+@pytest.mark.parametrize("width", [3, 4, 20, 64])
 def test_multiply_adds_are_those_that_pytorch_counts(width):
     network = build(ModelSettings(width=width), channels=3, classes=10).to("meta").eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.empty(1, 3, 32, 32, device="meta"))
-    assert floor.multiply_adds(width) == pytest.approx(counter.get_total_flops() / 2, rel=2e-3)
+    assert work.multiply_adds(resolve("pgd-baseline", [f"model.width={width}"])) == counter.get_total_flops() / 2
 
 
-def test_activations_are_the_outputs_of_the_convolutions():
-    network = build(ModelSettings(width=64), channels=3, classes=10).to("meta").eval()
-    sizes: list[int] = []
-    for module in network.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            module.register_forward_hook(lambda _module, _inputs, output: sizes.append(output.numel()))
-    with torch.no_grad():
-        network(torch.empty(1, 3, 32, 32, device="meta"))
-    assert sum(sizes) == floor.ACTIVATIONS
-    assert sum(parameter.numel() for parameter in network.parameters()) == floor.PARAMETERS
+def test_the_floor_of_the_published_network_is_what_it_always_was():
+    found = floor.floor(resolve("pgd-baseline"), 0.5, "bfloat16", LIMITS)
+    assert found.flop == 2 * 555_422_720 * 128 * 24
+    assert found.bytes == 128 * 614_400 * 2 * (4 * 12 + 7 * 11 + 2) + 11_172_170 * (2 * 24 + 20)
+
+
+@pytest.mark.parametrize(
+    ("preset", "overrides", "expected"),
+    [
+        ("natural-baseline", [], 1),
+        ("natural-baseline", ["evaluation.attack=pgd"], 42),
+        ("pgd-dom-re", [], 42),
+        ("fgsm-dom-re", [], 45),
+        ("pgd-dom-re", ["evaluation.restarts=2"], 84),
+    ],
+)
+def test_passes_that_an_evaluation_needs(preset, overrides, expected):
+    assert work.evaluation_passes(resolve(preset, overrides)).total == expected
+
+
+@pytest.mark.parametrize(
+    ("preset", "expected"),
+    [("natural-dom-augmix", 0), ("fgsm-dom-re", 1), ("pgd-dom-re", 10), ("pgd-dom-augmix", 10)],
+)
+def test_gradient_steps_of_attacks_are_among_the_passes(preset, expected):
+    assert work.step_passes(resolve(preset), 0.5).of_attacks == expected
 
 
 def test_floor_of_a_pgd_step_on_an_h200():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from domcli.catalogue import ATTACKS
 from domcli.errors import SettingsError
 from domcli.presets import resolve
 from domcli.printable import quoted
@@ -28,14 +29,31 @@ CASES = {
 }
 """Every case is measured after the warm-up. *All* augments every image of every batch, without DOM."""
 
-PAIRS = {"none": 7, "fgsm": 5, "pgd": 3}
-"""Pairs of measurements of a case, by its attack: a plain PGD-10 step takes most of a minute on two CPU cores."""
-QUICK_PAIRS = {"none": 2, "fgsm": 2, "pgd": 1}
+
+@dataclass(frozen=True)
+class Count:
+    """How many of something, by how long a step takes: without an attack, with one of one step, of several."""
+
+    natural: int
+    one_step: int
+    several_steps: int
+
+    def of(self, settings: Settings) -> int:
+        """Return how many, for settings."""
+        attack = ATTACKS[settings.attack.name]
+        if not attack.perturbs:
+            return self.natural
+        return self.one_step if attack.one_step else self.several_steps
+
+
+PAIRS = Count(7, 5, 3)
+"""Pairs of measurements of a case: a plain PGD-10 step takes most of a minute on two CPU cores."""
+QUICK_PAIRS = Count(2, 2, 1)
 EVALUATIONS = 3
 """Times that an evaluation is measured, after one that warms up; once with `--quick`."""
 
-STEPS = {"none": 100, "fgsm": 50, "pgd": 20}
-"""Steps of one measurement on CUDA, by attack, so that the host can run ahead as it does in training; 1 on a CPU."""
+STEPS = Count(100, 50, 20)
+"""Steps of one measurement on CUDA, so that the host can run ahead as it does in training; 1 on a CPU."""
 
 PARADIGMS = ("natural", "fgsm", "pgd-10")
 """The cases of which trainers are measured that train at the same time."""
@@ -87,18 +105,18 @@ class Options:
 
     def pairs_of(self, settings: Settings) -> int:
         """Return how often a case is measured, after the pair that warms up."""
-        return self.pairs or (QUICK_PAIRS if self.quick else PAIRS)[settings.attack.name]
+        return self.pairs or (QUICK_PAIRS if self.quick else PAIRS).of(settings)
 
     def compares(self, settings: Settings) -> bool:
         """Tell whether the plain loop takes part; `--quick` leaves it out for PGD and for DOM, which take longest."""
         if settings.data.augment != "none":
             return False
-        return not self.quick or (settings.attack.name != "pgd" and settings.dom.operate == "none")
+        return not self.quick or not (ATTACKS[settings.attack.name].several_steps or settings.dom.operate != "none")
 
 
 def steps_of(settings: Settings, device_type: str) -> int:
     """Return the steps of one measurement of a case."""
-    return STEPS[settings.attack.name] if device_type == "cuda" else 1
+    return STEPS.of(settings) if device_type == "cuda" else 1
 
 
 def evaluates(settings: Settings) -> bool:

@@ -9,8 +9,8 @@ two FLOP each; the gradient towards the input costs F once more, that towards th
     DOM_DA             +h F    the augmented share h of the batch once more; natural training +1 F, for its update is
                                then of other images than its natural loss
 
-for each image. Of DOM_DA's iterations only the first is counted, since how many follow is up to the draws. The channels
-of every layer but the first grow with the width on both sides, so F grows with its square.
+for each image (see domcli.catalogue.cost). The channels of every layer but the first grow with the width on both sides,
+so F grows with its square.
 
 **Memory.** A is the output of all convolutions over one image: 614,400 numbers at width 64, and in proportion to it.
 A forward pass in train mode moves 4 A: the convolution writes, batch norm with ReLU cannot begin before it knows the
@@ -29,13 +29,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from domcli.catalogue import ATTACKS
 from domcli.settings import Settings
+from domcli.timing import work
 
-STEM_MULTIPLY_ADDS, INNER_MULTIPLY_ADDS = 1_769_472, 553_653_248
-"""Of the first convolution, which reads the three colours, and of all the rest, at width 64."""
-ACTIVATIONS = 614_400
-PARAMETERS = 11_172_170
-PUBLISHED_WIDTH = 64
 FORWARD_MOVES, INPUT_GRADIENT_MOVES, WEIGHT_GRADIENT_MOVES = 4, 7, 2
 UPDATE_BYTES = 5 * 4
 BYTES = {"bfloat16": 2, "float32": 4}
@@ -52,20 +49,6 @@ PEAKS = {
     "A30": 165e12,
 }
 """Dense bfloat16 FLOP/s by the vendor's data sheets; the first name that is found in the product's counts."""
-
-
-@dataclass(frozen=True)
-class Passes:
-    """Passes over one image: forward, gradient towards the input, gradient towards the weights. Each costs F."""
-
-    forward: float
-    input_gradient: float
-    weight_gradient: float
-
-    @property
-    def total(self) -> float:
-        """The sum, in F."""
-        return self.forward + self.input_gradient + self.weight_gradient
 
 
 @dataclass(frozen=True)
@@ -103,43 +86,28 @@ class Floor:
         return {**asdict(self), "seconds": self.seconds, **shares}
 
 
-def needed_passes(settings: Settings, high_confidence: float) -> Passes:
-    """Return the passes of a step after the warm-up when so large a share of its patterns is high-confidence."""
-    attack, operate = settings.attack, settings.dom.operate
-    augments = operate in ("augmix", "randaugment")
-    if attack.name == "none":
-        return Passes(2 + high_confidence if augments else 1, 1, 1)
-    steps = (attack.steps if attack.name == "pgd" else 1) * attack.restarts
-    choosing = attack.restarts if attack.restarts > 1 else 0
-    return Passes(1 + steps + choosing + 1 + (high_confidence if augments else 0), steps + 1, 1)
-
-
 def plain_passes(settings: Settings) -> float:
     """Return about what the plain loop spends on an image, in F: natural loss, attack with weight gradients, update."""
-    if settings.attack.name == "none":
+    attack, restarts = ATTACKS[settings.attack.name], settings.attack.restarts
+    if not attack.perturbs:
         return 4
-    steps = (settings.attack.steps if settings.attack.name == "pgd" else 1) * settings.attack.restarts
-    return 1 + 3 * steps + settings.attack.restarts + 3
-
-
-def multiply_adds(width: int) -> float:
-    """Return F of PreActResNet-18 of a width, in multiply-adds."""
-    scale = width / PUBLISHED_WIDTH
-    return STEM_MULTIPLY_ADDS * scale + INNER_MULTIPLY_ADDS * scale**2
+    steps = attack.steps(settings.attack.steps) * restarts
+    return 1 + 3 * steps + restarts + 3
 
 
 def floor(settings: Settings, high_confidence: float, precision: str, limits: Limits) -> Floor:
-    """Return the floor of a step of PreActResNet-18 on 32 x 32 images in this precision."""
-    passes = needed_passes(settings, high_confidence)
-    images, scale, size = settings.train.batch_size, settings.model.width / PUBLISHED_WIDTH, BYTES[precision]
+    """Return the floor of a step in this precision."""
+    passes, network = work.step_passes(settings, high_confidence), work.network(settings)
+    channels, size, classes = work.images(settings)
+    images, width, number = settings.train.batch_size, settings.model.width, BYTES[precision]
     moves = (
         FORWARD_MOVES * passes.forward
         + INPUT_GRADIENT_MOVES * passes.input_gradient
         + WEIGHT_GRADIENT_MOVES * passes.weight_gradient
     )
-    weights = PARAMETERS * scale**2 * (size * passes.total + UPDATE_BYTES)
-    moved = images * ACTIVATIONS * scale * size * moves + weights
-    flop = 2 * multiply_adds(settings.model.width) * images * passes.total
+    weights = network.parameters(width, channels, classes) * (number * passes.total + UPDATE_BYTES)
+    moved = images * network.activations(width, channels, size) * number * moves + weights
+    flop = 2 * work.multiply_adds(settings) * images * passes.total
     return Floor(passes.total, flop, moved, flop / limits.flops, moved / limits.bandwidth)
 
 

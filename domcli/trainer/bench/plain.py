@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from domcli.catalogue import ATTACKS
 from domcli.settings import AttackSettings, DomSettings, Settings
 from domcli.trainer.schedule import learning_rate
 
@@ -102,7 +103,7 @@ def train_epoch(
         natural_losses = F.cross_entropy(model(images), labels, reduction="none")
         if dom_active and dom.operate in TRANSFORMS and (natural_losses <= dom.threshold).any():
             images = distract(model, images, labels, natural_losses, dom)
-        if settings.attack.name != "none":
+        if ATTACKS[settings.attack.name].perturbs:
             images = images + attack(model, images, labels, settings.attack)
 
         optimizer.zero_grad()
@@ -129,7 +130,7 @@ def attack(model: nn.Module, images: Tensor, labels: Tensor, settings: AttackSet
     for _ in range(settings.restarts):
         delta = torch.empty_like(images).uniform_(-epsilon, epsilon)
         delta = torch.clamp(delta, -images, 1 - images).requires_grad_()
-        for _ in range(1 if settings.name == "fgsm" else settings.steps):
+        for _ in range(ATTACKS[settings.name].steps(settings.steps)):
             loss = F.cross_entropy(model(images + delta), labels)
             loss.backward()  # type: ignore[no-untyped-call]
             assert delta.grad is not None

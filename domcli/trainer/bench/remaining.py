@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from domcli.settings import Settings
-from domcli.trainer.bench.floor import multiply_adds, needed_passes, plain_passes
+from domcli.timing import work
+from domcli.trainer.bench.floor import plain_passes
 
 GUESSED_SHARE = 0.3
 """Of the peak that a step reaches, as long as none has been measured."""
@@ -63,11 +64,11 @@ class Schedule:
 
 def step_guess(settings: Settings, side: str, peak: float) -> float:
     """Return about the seconds of a step of either side where `peak` FLOP/s can be had."""
-    flop = 2 * multiply_adds(settings.model.width) * settings.train.batch_size
+    flop = 2 * work.multiply_adds(settings) * settings.train.batch_size
     domcli = flop / (GUESSED_SHARE * peak)
     if side == "plain":
         return PLAIN_SLOWNESS * plain_passes(settings) * domcli
-    return needed_passes(settings, 0.5).total * domcli
+    return work.step_passes(settings, 0.5).total * domcli
 
 
 def plain_evaluation_share(settings: Settings) -> float:
@@ -78,6 +79,5 @@ def plain_evaluation_share(settings: Settings) -> float:
 
 def evaluation_guess(settings: Settings, images: int, peak: float) -> float:
     """Return about the seconds of an evaluation of so many images."""
-    steps = 0 if settings.evaluation.attack == "none" else settings.evaluation.steps * settings.evaluation.restarts
-    passes = 1 + (2 * steps + 1 if steps else 0) + (3 if steps and settings.attack.name == "fgsm" else 0)
-    return 2 * multiply_adds(settings.model.width) * images * passes / (GUESSED_SHARE * peak)
+    passes = work.evaluation_passes(settings).total
+    return 2 * work.multiply_adds(settings) * images * passes / (GUESSED_SHARE * peak)

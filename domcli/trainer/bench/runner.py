@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
+from domcli.catalogue import ATTACKS
 from domcli.errors import DeviceError
 from domcli.settings import Settings
 from domcli.timing import kept
@@ -144,7 +145,11 @@ class Runner:
 
     def _plain_evaluations(self, settings: Settings) -> int:
         """Return how often the plain loop's evaluation is measured: beside PGD-10 without DOM, where it takes part."""
-        if settings.attack.name != "pgd" or not evaluates(settings) or not self._options.compares(settings):
+        if (
+            not ATTACKS[settings.attack.name].several_steps
+            or not evaluates(settings)
+            or not self._options.compares(settings)
+        ):
             return 0
         return self._evaluations() if self._report.machine.device_type == "cuda" else 1
 
