@@ -180,8 +180,8 @@ DATASETS = Kind(
         work="domcli.trainer.datasets.digits:digits",
         shape=(1, 8, 8),
         classes=10,
-        train=1439,
-        test=358,
+        train=1442,
+        test=355,
         package="scikit-learn",
     ),
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from domcli import __version__, devices, finding, imagetree
 from domcli.catalogue import reads_folder
-from domcli.errors import DataError
+from domcli.errors import DataError, SettingsError
 from domcli.runs import Run, read_run
 from domcli.sharing import figures
 from domcli.timing.estimate import Measured, NotMeasured, estimate
@@ -89,7 +89,7 @@ class Estimator:
                 return None
             try:
                 found.append(float(estimate(settings, measured)["total"]))
-            except NotMeasured:
+            except (NotMeasured, SettingsError):  # the settings of a run may name what is not known here
                 return None
         return max(found, default=None)
 

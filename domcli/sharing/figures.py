@@ -63,13 +63,15 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
     def are_of(self, settings: Settings) -> bool:
         """Tell whether steps of these settings are like those that were measured, with the PyTorch of now."""
+        dataset = DATASETS.get(settings.data.dataset)
         return (
             self.paradigm == settings.attack.name
             and self.model == settings.model.name
             and self.width == settings.model.width
             and self.batch_size == settings.train.batch_size
             and settings.train.precision in ("auto", self.precision)
-            and DATASETS[settings.data.dataset].is_benched
+            and dataset is not None
+            and dataset.is_benched
             and settings.train.objective == CROSS_ENTROPY
             and self.torch == torch_version()
         )
