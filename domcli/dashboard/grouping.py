@@ -132,7 +132,7 @@ def titles(groups: Iterable[Group], quick: Collection[str] = ()) -> dict[str, Ti
     named: dict[str, Title] = {}
     for stem, alike in stems.items():
         keys = differing_keys([group.settings for group in alike]) if len(alike) > 1 else []
-        values = {key: [shown_value(group.settings.get(key)) for group in alike] for key in keys}
+        values = {key: [_shown(group.settings, key) for group in alike] for key in keys}
         usual = {key: Counter(found).most_common(1)[0][0] for key, found in values.items()}
         for place, group in enumerate(alike):
             unusual = [key for key in keys if values[key][place] != usual[key]][:NAMED_SETTINGS]
@@ -140,3 +140,11 @@ def titles(groups: Iterable[Group], quick: Collection[str] = ()) -> dict[str, Ti
             number = 1 + sum(re.sub(r" #\d+$", "", other.text) == title for other in named.values())
             named[group.key] = Title(title if number == 1 else f"{title} #{number}", called[group.key])
     return named
+
+
+def _shown(settings: Mapping[str, Any], key: str) -> str:
+    if key in settings:
+        return shown_value(settings[key])
+    from domcli.settings import unwritten  # takes long to load
+
+    return shown_value(unwritten().get(key))

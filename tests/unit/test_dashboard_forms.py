@@ -163,6 +163,13 @@ def test_groups_are_named_by_what_is_unusual() -> None:
     assert {title.stem for title in found.values()} == {"pgd-dom-re"}
 
 
+def test_what_is_not_written_is_called_what_it_is() -> None:
+    chosen: list[dict[str, Any]] = [{"objective": "trades"}, {"objective": "trades", "epochs": 3}, {"epochs": 3}]
+    runs = [listed("pgd-dom-re", settings={"train": {"seed": 0, **one}}).run for one in chosen]
+    found = titles([group_of(run) for run in runs])
+    assert [title.text.partition(", ")[2] for title in found.values()][2] == "objective cross-entropy"
+
+
 def test_sentences_say_what_a_run_is_doing() -> None:
     assert words.sentence(listed("a", epochs=(epoch(1), epoch(2)))) == "finished after 2 epochs"
     assert words.sentence(listed("a", "queued", place=2)) == "place 2 in the queue"
