@@ -33,6 +33,7 @@ from domcli.catalogue import (
     SCHEDULES,
     THRESHOLDS,
     Choice,
+    Entry,
     Operation,
     all_options,
 )
@@ -284,15 +285,13 @@ class Settings(Section):
 
 def choices(info: FieldInfo) -> tuple[str, ...]:
     """Return what a setting may be, where that is one of several words."""
-    choice = _choice(info)
-    return tuple(one for one in get_args(info.annotation) if isinstance(one, str)) if choice is None else choice.names
+    named = tuple(entry.name for entry in entries(info))
+    return named or tuple(one for one in get_args(info.annotation) if isinstance(one, str))
 
 
-def meaning(info: FieldInfo) -> str:
-    """Return what a setting means; where it names an entry of the catalogue, with what each of them is."""
-    text = " ".join((info.description or "").split())
-    choice = _choice(info)
-    return text if choice is None else f"{text} {choice.about}."
+def entries(info: FieldInfo) -> tuple[Entry, ...]:
+    """Return the entries of the catalogue that a setting may name, none where it names none."""
+    return next((one.entries for one in info.metadata if isinstance(one, Choice)), ())
 
 
 def unwritten() -> dict[str, Any]:
@@ -300,10 +299,6 @@ def unwritten() -> dict[str, Any]:
     defaults = Settings().complete()
     later = {f"{section}.{key}": defaults[section][key] for section, key in ADDED_LATER}
     return later | {f"options.{key}": value for key, value in defaults.get("options", {}).items()}
-
-
-def _choice(info: FieldInfo) -> Choice | None:
-    return next((one for one in info.metadata if isinstance(one, Choice)), None)
 
 
 def _without(tables: Mapping[str, Any], name: str) -> dict[str, Any]:

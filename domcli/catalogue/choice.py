@@ -41,11 +41,6 @@ class Choice:
         """Their names."""
         return tuple(entry.name for entry in self.entries)
 
-    @property
-    def about(self) -> str:
-        """A phrase that says what each of them is."""
-        return "; ".join(f"{entry.name}: {entry.about}" for entry in self.entries)
-
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Return the check of a value."""
         del source, handler

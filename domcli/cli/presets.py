@@ -105,13 +105,14 @@ def document(settings: Settings) -> str:
 
 
 def _section(name: str, section: BaseModel) -> str:
-    from domcli.settings import meaning
+    from domcli.settings import entries
 
     lines = [f"# {section.__doc__}", f"[{name}]"]
     for key, field in type(section).model_fields.items():
         value = getattr(section, key)
         stands = f"# {key} is not set" if value is None else tomli_w.dumps({key: value}).rstrip("\n")
-        lines += [f"# {meaning(field)}", stands]
+        named = [f"#   {entry.name}: {entry.about}" for entry in entries(field)]
+        lines += [f"# {field.description}", *named, stands]
     return "\n".join(lines)
 
 

@@ -14,7 +14,7 @@ from domcli.compare.groups import shown_value
 from domcli.compare.records import flatten
 from domcli.dashboard.steering import Order, parse_jobs, parse_retries, parse_seeds
 from domcli.errors import DomcliError
-from domcli.settings import Settings, meaning
+from domcli.settings import Settings, entries
 from domcli.settings import choices as allowed_in
 
 
@@ -98,9 +98,10 @@ def describe(key: str) -> str:
     if section == "options":
         return all_options()[name].meaning
     info = _field(section, name)
-    text, allowed = meaning(info), allowed_in(info)
-    named = all(f"{one}:" in text for one in allowed)
-    return text if named else f"{text} One of {', '.join(allowed)}."
+    text, allowed = " ".join((info.description or "").split()), allowed_in(info)
+    if named := entries(info):
+        return f"{text} {'; '.join(f'{entry.name}: {entry.about}' for entry in named)}."
+    return f"{text} One of {', '.join(allowed)}." if allowed else text
 
 
 def choices(key: str) -> list[str]:

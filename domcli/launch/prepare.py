@@ -14,20 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domcli import __version__, files, imagetree, plain, rundir
-from domcli.catalogue import DATASETS, NETWORKS, reads_folder
+from domcli.catalogue import reads_folder
 from domcli.errors import NoRoomError, RunDirectoryError, StorageError
 from domcli.launch import slots
 from domcli.naming import default_name
 from domcli.printable import printable_line
 from domcli.rundir import RunDirectory
 from domcli.ticket import Ticket
+from domcli.timing import work
 
 if TYPE_CHECKING:
     from domcli.settings import Settings
 
 BYTES_A_PARAMETER = 4
-CHANNELS, CLASSES = 3, 100
-"""Of a data set of which that is not known."""
 STREAM_AND_LOG_BYTES = 1_000_000
 GIT_SECONDS = 5.0
 
@@ -62,10 +61,8 @@ def checkpoint_bytes(settings: Settings) -> int:
     `last` is weights and momentum and is written aside, so it is there twice for a moment; `best` and those by epoch
     are weights alone.
     """
-    dataset = DATASETS[settings.data.dataset]
-    channels, classes = dataset.shape[0] if dataset.shape else CHANNELS, dataset.classes or CLASSES
-    parameters = NETWORKS[settings.model.name].size.parameters(settings.model.width, channels, classes)
-    weights = parameters * BYTES_A_PARAMETER
+    channels, _, classes = work.images(settings)
+    weights = work.network(settings).parameters(settings.model.width, channels, classes) * BYTES_A_PARAMETER
     return int(weights * (2 * 2 + 1 + _checkpoints_by_epoch(settings))) + STREAM_AND_LOG_BYTES
 
 

@@ -9,7 +9,7 @@ from domcli.catalogue import ATTACKS
 from domcli.errors import SettingsError
 from domcli.presets import resolve
 from domcli.printable import quoted
-from domcli.settings import Settings
+from domcli.settings import ModelSettings, Settings
 
 CASES = {
     "natural": "natural-baseline",
@@ -28,6 +28,9 @@ CASES = {
     "pgd-10-randaugment": "pgd-dom-randaugment",
 }
 """Every case is measured after the warm-up. *All* augments every image of every batch, without DOM."""
+
+NETWORK = ModelSettings().name
+"""The network of all of these presets."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from domcli.timing.estimate import (
     estimate,
 )
 from domcli.timing.kept import Conditions
-from domcli.trainer.bench.cases import CASES, TEST_IMAGES, Options, steps_of
+from domcli.trainer.bench.cases import CASES, NETWORK, TEST_IMAGES, Options, steps_of
 from domcli.trainer.bench.floor import floor
 from domcli.trainer.bench.messages import Machine, Measurement
 
@@ -80,7 +80,7 @@ class Report:
             **environment,
             "threads": {"plain": plain and plain["threads"], "domcli": domcli.get("threads")},
             "engine": domcli.get("engine", {}),
-            "model": "preactresnet18",
+            "model": NETWORK,
             "width": self._options.width,
             "batch_size": self._options.batch_size,
             "quick": self._options.quick,

@@ -18,7 +18,7 @@ from domcli import __version__
 from domcli.settings import Settings
 from domcli.sharing import figures
 from domcli.sharing.figures import Figures, Together
-from domcli.trainer.bench.cases import CASES, Options
+from domcli.trainer.bench.cases import CASES, NETWORK, Options
 from domcli.trainer.bench.messages import Machine
 
 SCHEMA = 1
@@ -117,7 +117,7 @@ class TogetherReport:
             **{key: value for key, value in environment.items() if key != "threads"},
             "cores": self._cores,
             "memory": self._memory,
-            "model": "preactresnet18",
+            "model": NETWORK,
             "width": self._options.width,
             "batch_size": self._options.batch_size,
             "quick": self._options.quick,
