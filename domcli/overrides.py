@@ -10,15 +10,21 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from domcli import toml
 from domcli.errors import SettingsError
 
+EXTENSIONS = "extensions"
+"""The one setting that stands in no section: a list of paths, of which one may be written by itself."""
+
 
 def parse(text: str) -> tuple[str, str, Any]:
-    """Return section, key and value of an override. Raises SettingsError if it is none.
+    """Return section (empty for EXTENSIONS), key and value of an override. Raises SettingsError if it is none.
 
     A setting that holds text, or one of several words, takes the value as it is typed; only quotes around all of it are
     taken away. Elsewhere the value is a TOML value or a number as other programs write it (`.1`, `03`, `True`). What is
     neither stays text, for the settings' own check to refuse.
     """
     name, equals, value = text.partition("=")
+    if name.strip() == EXTENSIONS and value.strip():
+        found = _toml(value)
+        return "", EXTENSIONS, found if isinstance(found, list) else [value.strip()]
     section, _, key = (part.strip() for part in name.partition("."))
     if not (equals and section and key) or "." in key:
         raise SettingsError(f"--set {text}: write section.key=value, for example --set train.epochs=100")

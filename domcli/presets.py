@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tomli
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from domcli.settings import Settings
 
 Tables = dict[str, Any]
+Purpose = Literal["new", "made", "to train"]
+"""Of settings: those of a run that is asked for, of one that was made and is looked at, and of one in its trainer."""
 
 # As in the paper's tables: training against one step comes last.
 PARADIGMS = tuple(dict.fromkeys(one.paradigm for one in sorted(ATTACKS, key=lambda one: one.one_step)))
@@ -139,9 +141,11 @@ def resolve(name_or_path: str, overrides: Sequence[str] = (), quick: bool = Fals
     return _resolve_text(_read(path), str(path), overrides, quick)
 
 
-def resolve_tables(tables: Tables, source: str, overrides: Sequence[str] = (), quick: bool = False) -> Settings:
+def resolve_tables(
+    tables: Tables, source: str, overrides: Sequence[str] = (), quick: bool = False, purpose: Purpose = "new"
+) -> Settings:
     """Return complete settings from tables that are already read; `source` names them in messages."""
-    return _validate(tables, _Origin(source), overrides, quick)
+    return _validate(tables, _Origin(source), overrides, quick, purpose)
 
 
 def from_run(run: RunDirectory, *, to_train: bool = False) -> Settings:
@@ -151,7 +155,7 @@ def from_run(run: RunDirectory, *, to_train: bool = False) -> Settings:
     looked at all the same.
     """
     text = _read(run.settings, "every run has one, and says there how it is trained")
-    return _resolve_text(text, str(run.settings), (), False, unknown_too=not to_train)
+    return _resolve_text(text, str(run.settings), (), False, "to train" if to_train else "made")
 
 
 def _folder() -> Path:
@@ -240,14 +244,12 @@ def _unquoted(part: str) -> str:
         return part.strip(" \t\"'")
 
 
-def _resolve_text(
-    text: str, source: str, overrides: Sequence[str], quick: bool, *, unknown_too: bool = False
-) -> Settings:
-    return _validate(_parse(text, source), _Origin(source, _lines(text)), overrides, quick, unknown_too=unknown_too)
+def _resolve_text(text: str, source: str, overrides: Sequence[str], quick: bool, purpose: Purpose = "new") -> Settings:
+    return _validate(_parse(text, source), _Origin(source, _lines(text)), overrides, quick, purpose)
 
 
 def _validate(
-    tables: Tables, origin: _Origin, overrides: Sequence[str], quick: bool, *, unknown_too: bool = False
+    tables: Tables, origin: _Origin, overrides: Sequence[str], quick: bool, purpose: Purpose = "new"
 ) -> Settings:
     from pydantic import ValidationError
 
@@ -258,7 +260,9 @@ def _validate(
         _shrink(merged)
     for text in overrides:
         section, key, value = parse_override(text)
-        if isinstance(table := merged.setdefault(section, {}), dict):
+        if not section:
+            merged[key], origin.overrides[key] = value, text
+        elif isinstance(table := merged.setdefault(section, {}), dict):
             table[key] = value
             origin.overrides.pop(f"{section}.{key}", None)
             origin.overrides[f"{section}.{key}"] = text
@@ -266,11 +270,21 @@ def _validate(
         toml.refuse_large(merged)
     except toml.NumberTooLarge as error:
         raise SettingsError(f"{origin.of(error.key)}: {error}") from error
+    if extended := purpose == "new" and bool(merged.get("extensions")):
+        merged["extensions"] = _pinned_extensions(merged["extensions"], origin)
+    unknown_too = extended or purpose == "made"  # what extensions add, the trainer knows
     try:
         return Settings.model_validate(merged, context={UNKNOWN_TOO: True} if unknown_too else None)
     except ValidationError as error:
         sentences = [_sentence(problem, origin) for problem in error.errors(include_url=False)]
         raise SettingsError(*dict.fromkeys(sentences)) from error
+
+
+def _pinned_extensions(wanted: object, origin: _Origin) -> list[str]:
+    from domcli import extensions
+
+    base = Path() if "extensions" in origin.overrides else Path(origin.source).parent
+    return extensions.pinned(wanted, base.absolute(), origin.of("extensions"))
 
 
 def _shrink(tables: Tables) -> None:
@@ -328,7 +342,7 @@ def _hint(nearest: Sequence[str], otherwise: str, known: Iterable[str]) -> str:
 def _sections() -> dict[str, FieldInfo]:
     from domcli.settings import Settings
 
-    return Settings.model_fields
+    return {name: field for name, field in Settings.model_fields.items() if name != "extensions"}
 
 
 def _fields_of(section: FieldInfo) -> dict[str, FieldInfo]:

@@ -12,15 +12,18 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import IO, Any
 
 import msgspec
 import tomli_w
 
 from domcli import documents, files, owners, removal, toml
+from domcli.catalogue.references import FOLDER
 from domcli.errors import RunDirectoryError, StorageError
 from domcli.files import replace_text
 from domcli.printable import quoted
@@ -29,6 +32,7 @@ from domcli.ticket import Ticket
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,199}")
 RESERVE_BYTES = 64 * 1024
+NO_FILES: Mapping[str, bytes] = MappingProxyType({})
 UNREADABLE = (OSError, ValueError, RecursionError, OverflowError, msgspec.DecodeError)
 """What reading a file raises that is damaged, or is not what its name says."""
 
@@ -57,6 +61,15 @@ class RunDirectory:
     def computation(self) -> Path:
         """How the run computes, decided at its first start: a resume does the same."""
         return self.path / "computation.json"
+
+    @property
+    def extensions(self) -> Path:
+        """Copies of the files with which the run's settings extend the catalogue."""
+        return self.path / FOLDER
+
+    def extension(self, name: str) -> Path:
+        """Return the copy of one of them."""
+        return self.extensions / name
 
     @property
     def process(self) -> Path:
@@ -126,7 +139,16 @@ class RunDirectory:
             self.brief,
             self.memorization,
         )
-        return (*told, self.lock, self.events, self.log, self.reserve, self.checkpoints, self.evaluations)
+        return (
+            *told,
+            self.lock,
+            self.events,
+            self.log,
+            self.reserve,
+            self.checkpoints,
+            self.evaluations,
+            self.extensions,
+        )
 
     def checkpoint(self, label: str) -> Path:
         """Return the file of a checkpoint: `best`, `last` or `epoch-0010`."""
@@ -277,9 +299,16 @@ def kept_by(path: Path) -> RunDirectory | None:
 
 
 def create(
-    runs_dir: Path, name: str, settings: dict[str, Any], environment: dict[str, Any], ticket: Ticket | None = None
+    runs_dir: Path,
+    name: str,
+    settings: dict[str, Any],
+    environment: dict[str, Any],
+    ticket: Ticket | None = None,
+    extensions: Mapping[str, bytes] = NO_FILES,
 ) -> RunDirectory:
     """Create a complete run directory under an unused name, with a place in the queue if it is given one.
+
+    `extensions` are the files with which the settings extend the catalogue, by name.
 
     It is built aside and renamed, so it is whole or not there; all of it in the folder that was made for it, whatever
     somebody else who may write in `runs_dir` puts in its place. Raises RunDirectoryError for a name that is taken or
@@ -293,7 +322,7 @@ def create(
         runs_dir.mkdir(parents=True, exist_ok=True)
         files.clear_leftovers(runs_dir)
         with files.new_folder(staging) as handle:
-            _fill(RunDirectory(staging), settings, environment, ticket)
+            _fill(RunDirectory(staging), settings, environment, ticket, extensions)
             staging.rename(target)
             if not os.path.samestat(target.lstat(), os.fstat(handle)):
                 raise StorageError(f"cannot create a run in {runs_dir}: somebody has put something else in its place")
@@ -382,14 +411,28 @@ def _require_removable(folder: Path, shown: Path) -> None:
     raise StorageError(f"cannot remove {shown}: {place} belongs to {owner}, who alone may remove what is in it")
 
 
-def _fill(run: RunDirectory, settings: dict[str, Any], environment: dict[str, Any], ticket: Ticket | None) -> None:
+def _fill(
+    run: RunDirectory,
+    settings: dict[str, Any],
+    environment: dict[str, Any],
+    ticket: Ticket | None,
+    extensions: Mapping[str, bytes],
+) -> None:
     replace_text(run.settings, tomli_w.dumps(settings))
     replace_text(run.environment, json.dumps(environment, indent=2) + "\n")
     files.make_folder(run.checkpoints)
+    if extensions:
+        files.make_folder(run.extensions)
+    for name, content in extensions.items():
+        files.replace(run.extension(name), partial(_write, content), guarded=True)
     os.close(files.open_own(run.events, os.O_WRONLY))
     run.keep_reserve()
     if ticket is not None:
         run.write_ticket(ticket)
+
+
+def _write(content: bytes, file: IO[bytes]) -> None:
+    file.write(content)
 
 
 def _reason(error: Exception) -> str:

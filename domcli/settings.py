@@ -39,6 +39,7 @@ from domcli.catalogue import (
 )
 from domcli.catalogue.choice import UNKNOWN_TOO
 from domcli.catalogue.objectives import CROSS_ENTROPY
+from domcli.catalogue.references import of_copies
 
 Channels = Annotated[tuple[float, ...], Strict(False), Field(min_length=1, max_length=4)]
 
@@ -225,6 +226,8 @@ class Settings(Section):
     memorization: MemorizationSettings = MemorizationSettings()
     options: dict[str, float] = {}
     """Numbers of what is chosen by name above, as NAME-OPTION."""
+    extensions: Annotated[tuple[str, ...], Strict(False)] = ()
+    """Python files that add what may be chosen by name (docs/extending.md): paths, with the SHA-256 of each."""
 
     @field_validator("options")
     @classmethod
@@ -242,7 +245,7 @@ class Settings(Section):
         Keys without a value are left out, and so is what is as it was before there was a setting for it: what earlier
         versions wrote then stays equal to what this one writes.
         """
-        tables = self.model_dump(mode="json", exclude_none=True)
+        tables = self._tables()
         for section, key in ADDED_LATER:
             if tables[section][key] == type(getattr(self, section)).model_fields[key].default:
                 del tables[section][key]
@@ -253,8 +256,13 @@ class Settings(Section):
     def complete(self) -> dict[str, Any]:
         """Return plain tables with every key that has a value."""
         options = {**{key: option.default for key, option in all_options().items()}, **self.options}
+        return {**self._tables(), "options": options} if options else _without(self._tables(), "options")
+
+    def _tables(self) -> dict[str, Any]:
         tables = self.model_dump(mode="json", exclude_none=True)
-        return {**tables, "options": options} if options else _without(tables, "options")
+        if self.extensions:  # as a run names its copies of them
+            return {"extensions": of_copies(self.extensions), **_without(tables, "extensions")}
+        return _without(tables, "extensions")
 
     def digest(self) -> str:
         """Return a short fingerprint of everything but the seed: runs with the same digest are repetitions."""

@@ -12,7 +12,7 @@ from domcli.catalogue.attacks import ATTACKS, Attack
 from domcli.catalogue.choice import Choice
 from domcli.catalogue.cost import Passes
 from domcli.catalogue.datasets import DATASETS, Dataset, Download, Member, reads_folder
-from domcli.catalogue.entry import Entry, Kind, Option
+from domcli.catalogue.entry import NO_OPTIONS, Entry, Kind, Option
 from domcli.catalogue.networks import NETWORKS, ByWidth, Network, Residual
 from domcli.catalogue.objectives import OBJECTIVES, Objective
 from domcli.catalogue.operations import OPERATIONS, Operation
@@ -32,6 +32,7 @@ __all__ = [
     "DATASETS",
     "KINDS",
     "NETWORKS",
+    "NO_OPTIONS",
     "OBJECTIVES",
     "OPERATIONS",
     "SCHEDULES",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from domcli.catalogue.entry import Entry, Kind
+from domcli.catalogue.packages import packaged
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, ValidationInfo
@@ -52,6 +53,7 @@ class Choice:
         from pydantic_core import PydanticKnownError
 
         unknown_too = isinstance(info.context, dict) and UNKNOWN_TOO in info.context
-        if not isinstance(value, str) or (value not in self.names and not unknown_too):
+        known = unknown_too or value in self.names or (isinstance(value, str) and value in packaged(self.kind))
+        if not isinstance(value, str) or not known:
             raise PydanticKnownError("literal_error", {"expected": ", ".join(self.names)})
         return value

@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from domcli.errors import SettingsError
@@ -50,6 +52,11 @@ class Entry:
         """Return the value of each option by its name, from [options] of the settings and the defaults."""
         return {one.name: options.get(f"{self.name}-{one.name}", one.default) for one in self.options}
 
+    def made(self, options: Mapping[str, float]) -> Callable[..., Any]:
+        """Return what does the work, its options given as keyword arguments of their names, with _ for each -."""
+        values = {name.replace("-", "_"): value for name, value in self.values(options).items()}
+        return partial(self.load(), **values) if values else self.load()
+
     def load(self) -> Callable[..., Any]:
         """Return what does the work, imported if need be."""
         if self.work is None:
@@ -60,6 +67,9 @@ class Entry:
         found: Callable[..., Any] = getattr(import_module(module), name)
         return found
 
+
+NO_OPTIONS: Mapping[str, float] = MappingProxyType({})
+"""Everything has its default."""
 
 E = TypeVar("E", bound=Entry)
 
@@ -91,6 +101,11 @@ class Kind(Generic[E]):
     def get(self, name: object) -> E | None:
         """Return the entry of a name, None where it is not known here, as with one that an extension has added."""
         return self._entries.get(name) if isinstance(name, str) else None
+
+    @property
+    def slug(self) -> str:
+        """Its title as one word."""
+        return self.title.replace(" ", "-")
 
     @property
     def names(self) -> tuple[str, ...]:

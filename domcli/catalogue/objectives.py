@@ -13,7 +13,7 @@ CROSS_ENTROPY = "cross-entropy"
 
 @dataclass(frozen=True, kw_only=True)
 class Objective(Entry):
-    """An objective. Its work returns a trainer.objective.Objective from the options of the settings."""
+    """An objective. Its work returns a trainer.objectives.Objective."""
 
     extra: Passes = NOTHING
     """Passes over each image that a step of adversarial training costs beside those of cross-entropy."""
@@ -28,6 +28,6 @@ OBJECTIVES = Kind(
     Objective(
         name=CROSS_ENTROPY,
         about="cross-entropy of the perturbed images (paper, Equation 2)",
-        work="domcli.trainer.objectives.cross_entropy:cross_entropy",
+        work="domcli.trainer.objectives.cross_entropy:CrossEntropy",
     ),
 )

@@ -13,10 +13,15 @@ class ThresholdRule(Entry):
     float32) and `dom.threshold` as such a tensor; it never waits for the device.
     """
 
+    constant: bool = False
+    """Whether T is `dom.threshold` whatever the losses."""
+
 
 THRESHOLDS = Kind(
     "threshold rule",
     ("dom.rule",),
     ThresholdRule,
-    ThresholdRule(name="fixed", about="T is dom.threshold throughout", work="domcli.trainer.thresholds.fixed:fixed"),
+    ThresholdRule(
+        name="fixed", about="T is dom.threshold throughout", work="domcli.trainer.thresholds.fixed:fixed", constant=True
+    ),
 )

@@ -99,9 +99,9 @@ def check(
 
 def document(settings: Settings) -> str:
     """Return the settings as TOML with the meaning of every section and key in a comment above it."""
-    names = [name for name in type(settings).model_fields if name != "options"]
+    names = [name for name in type(settings).model_fields if name not in ("options", "extensions")]
     sections = [_section(name, getattr(settings, name)) for name in names]
-    return "\n\n".join([*sections, *_options(settings)])
+    return "\n\n".join([*_extensions(settings), *sections, *_options(settings)])
 
 
 def _section(name: str, section: BaseModel) -> str:
@@ -114,6 +114,13 @@ def _section(name: str, section: BaseModel) -> str:
         named = [f"#   {entry.name}: {entry.about}" for entry in entries(field)]
         lines += [f"# {field.description}", *named, stands]
     return "\n".join(lines)
+
+
+def _extensions(settings: Settings) -> Iterator[str]:
+    """Yield what stands before the sections, where there are extensions."""
+    if settings.extensions:
+        about = type(settings).model_fields["extensions"].description
+        yield f"# {about}\n{tomli_w.dumps({'extensions': list(settings.extensions)})}".rstrip("\n")
 
 
 def _options(settings: Settings) -> Iterator[str]:

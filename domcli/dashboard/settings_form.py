@@ -84,6 +84,7 @@ def problems_of(check: Callable[[str], object], text: str) -> list[str]:
 def every_key(settings: Settings) -> dict[str, Any]:
     """Return all settings by section.key, those without a value too, but for the seed, which is asked for apart."""
     tables = {**settings.model_dump(mode="json"), "options": settings.complete().get("options", {})}
+    del tables["extensions"]  # which are given by a preset, or on the command line
     return {key: value for key, value in flatten(tables).items() if key != "train.seed"}
 
 

@@ -44,7 +44,7 @@ def extended(run: Run, epochs: int) -> Settings:
     tables["train"] |= {"epochs": epochs, "schedule_epochs": train.span}
     if epochs == train.span:
         del tables["train"]["schedule_epochs"]
-    wanted = presets.resolve_tables(tables, f"--epochs {epochs}")
+    wanted = presets.resolve_tables(tables, f"--epochs {epochs}", purpose="made")
     if os.path.lexists(run.directory.checkpoint("last")):
         checkpoints.about_last(run.directory, wanted)
     return wanted

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import msgspec
 
-from domcli import computation, files, plain
+from domcli import computation, extensions, files, plain
 from domcli.brief import BriefWriter
 from domcli.errors import DomcliError, ProcessError, StorageError
 from domcli.events import AnyEvent, Failed, Started, Stopped
@@ -107,11 +107,12 @@ def _train(run: RunDirectory, options: argparse.Namespace, stop: StopFlag) -> in
 def _run_training(run: RunDirectory, options: argparse.Namespace, writer: EventWriter, stop: StopFlag) -> None:
     from domcli.presets import from_run
 
-    settings = from_run(run, to_train=True)
     run.keep_reserve()
     files.clear_leftovers(run.path)
     plain.as_decided(computation.read(run).plain)
     os.environ.update(torch_environment())
+    extensions.load(run)
+    settings = from_run(run, to_train=True)
     startup = Startup()
     startup.done("interpreter")
     # From here on torch is loaded: seconds, after everything cheap that can be refused has been.

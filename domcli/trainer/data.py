@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from domcli.catalogue import DATASETS
+from domcli.catalogue import DATASETS, NO_OPTIONS
 from domcli.errors import DataError
 from domcli.imagetree import data_root, some
 from domcli.settings import DataSettings
@@ -45,12 +45,12 @@ class Dataset:
         return len(self.class_names)
 
 
-def load(settings: DataSettings, device: torch.device) -> Dataset:
+def load(settings: DataSettings, device: torch.device, options: Mapping[str, float] = NO_OPTIONS) -> Dataset:
     """Return the data set of the settings on the device; the same images in the same order whatever the seed.
 
     Raises DataError when files are missing, damaged or of the wrong form, and when the settings do not fit them.
     """
-    raw = _read(settings)
+    raw = _read(settings, options)
     channels = raw.train_images.shape[-1]
     train = part("train", raw.train_labels, settings.train_images, raw.place)
     test = part("test", raw.test_labels, settings.test_images, raw.place)
@@ -64,11 +64,11 @@ def load(settings: DataSettings, device: torch.device) -> Dataset:
     )
 
 
-def _read(settings: DataSettings) -> RawDataset:
+def _read(settings: DataSettings, options: Mapping[str, float]) -> RawDataset:
     entry = DATASETS[settings.dataset]
     # What a package brings along is there whatever the root.
     root = Path(settings.root) if entry.package is not None else data_root(settings.root)
-    raw: RawDataset = entry.load()(root, entry, settings)
+    raw: RawDataset = entry.made(options)(root, entry, settings)
     return raw
 
 

@@ -9,6 +9,7 @@ import msgspec
 import torch
 
 from domcli import computation, files
+from domcli.catalogue import THRESHOLDS
 from domcli.events import EpochEnd, Finished, Started, Stopped, TestMetrics, TrainMetrics
 from domcli.rundir import RunDirectory
 from domcli.runstate import headline_accuracy
@@ -92,7 +93,7 @@ def set_up(
     log.info("device %s (%s)", device, devices.name(device))
     startup.done("device")
     with stop.at_once():
-        dataset = data.load(settings.data, device)
+        dataset = data.load(settings.data, device, settings.options)
     startup.done("data")
     training = Training.fresh(settings, dataset, device)
     with stop.at_once():
@@ -193,7 +194,7 @@ def _finish_epoch(
             totals,
             after_warmup=epoch + 1 >= settings.train.span * settings.dom.warmup,
             attacked=attacked,
-            threshold=settings.dom.threshold,
+            threshold=settings.dom.threshold if THRESHOLDS[settings.dom.rule].constant else None,
         ),
         best=False,
         train_seconds=training.epoch_seconds,

@@ -39,15 +39,15 @@ class Plan:
     def of(cls, settings: Settings) -> Plan:
         """Return what these settings ask for."""
         operation, everywhere = OPERATIONS[settings.dom.operate], OPERATIONS[settings.data.augment]
-        objective = OBJECTIVES["cross-entropy"]
+        objective, options = OBJECTIVES[settings.train.objective], settings.options
         return cls(
             attack=Attack.for_training(settings.attack) if ATTACKS[settings.attack.name].perturbs else None,
-            objective=objective.load()({}),
+            objective=objective.made(options)(),
             attacks_evaluating=objective.in_evaluation_mode,
-            threshold=THRESHOLDS["fixed"].load(),
-            weigh=operation.load() if operation.weighs else None,
-            distract=operation.load() if operation.augments else None,
-            augment_all=everywhere.load() if everywhere.augments else None,
+            threshold=THRESHOLDS[settings.dom.rule].made(options),
+            weigh=operation.made(options) if operation.weighs else None,
+            distract=operation.made(options) if operation.augments else None,
+            augment_all=everywhere.made(options) if everywhere.augments else None,
             strength=settings.dom.strength,
             iterations=settings.dom.iterations,
         )

@@ -61,7 +61,7 @@ class Training:
     def fresh(cls, settings: Settings, dataset: Dataset, device: torch.device) -> Training:
         """Return a run before its first step, the network initialised from the seed alone."""
         torch.manual_seed(settings.train.seed)
-        network = build(settings.model, dataset.train.images.shape[1], len(dataset.class_names))
+        network = build(settings.model, dataset.train.images.shape[1], len(dataset.class_names), settings.options)
         classifier = Classifier(network, dataset.mean, dataset.std)
         classifier.to(device).to(memory_format=torch.channels_last)
         threshold = torch.tensor(settings.dom.threshold, dtype=torch.float32, device=device)

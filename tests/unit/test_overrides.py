@@ -25,7 +25,7 @@ LISTS = ("data.mean", "data.std")
 
 def every_key() -> Iterator[tuple[str, Any]]:
     for section, table in Settings().model_dump().items():
-        for key, value in table.items():
+        for key, value in table.items() if isinstance(table, dict) else ():
             yield f"{section}.{key}", value
 
 
@@ -134,3 +134,11 @@ def test_any_text_is_some_value_of_any_setting(key: str, text: str) -> None:
     section, name, value = parse(f"{key}={text}")
     assert f"{section}.{name}" == key
     assert key not in TEXTS or isinstance(value, str)
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [("mine.py", ["mine.py"]), ('["a.py", "b.py"]', ["a.py", "b.py"]), (" ~/my files/a.py ", ["~/my files/a.py"])],
+)
+def test_extensions_stand_in_no_section(typed: str, read: list[str]) -> None:
+    assert parse(f"extensions={typed}") == ("", "extensions", read)

@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from domcli import evaluations, files
+from domcli import evaluations, extensions, files
 from domcli.errors import CheckpointError, DomcliError, ProcessError, StorageError
 from domcli.rundir import RunDirectory
 from domcli.trainer import torch_environment
@@ -58,9 +58,10 @@ def _evaluate(run: RunDirectory, folder: Path, device: str, shown_as: str | None
     from domcli.presets import from_run
 
     plan = evaluations.read_plan(folder)
-    settings = from_run(run, to_train=True)
     content = _weights(plan, run)
     os.environ.update(torch_environment())
+    extensions.load(run)
+    settings = from_run(run, to_train=True)
     # From here on torch is loaded: seconds, after everything cheap that can be refused has been.
     from domcli.trainer.assess.assessment import assess
     from domcli.trainer.device import keep_freed_memory

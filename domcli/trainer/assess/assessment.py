@@ -41,7 +41,7 @@ def assess(
     """
     device = devices.select_device(device_name)
     devices.prepare(device)
-    dataset = data.load(settings.data, device)
+    dataset = data.load(settings.data, device, settings.options)
     places = _places(plan, dataset)
     devices.limit_threads((settings.model.width / 64) ** 2 * (dataset.test.images.shape[-1] / 32) ** 2)
     classifier = _classifier(plan, settings, dataset, content).to(device)
@@ -87,7 +87,7 @@ def _places(plan: Plan, dataset: data.Dataset) -> list[int]:
 
 
 def _classifier(plan: Plan, settings: Settings, dataset: data.Dataset, content: bytes) -> Classifier:
-    network = build(settings.model, dataset.test.images.shape[1], dataset.classes)
+    network = build(settings.model, dataset.test.images.shape[1], dataset.classes, settings.options)
     try:
         weights = {name: value for name, value in load(content).items() if not name.startswith(RESUME)}
         network.load_state_dict(weights)

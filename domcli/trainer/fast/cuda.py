@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from domcli.computation import COMPILED, WRITTEN, Computation
+from domcli.timing import work
 from domcli.trainer import device as devices
 from domcli.trainer.attacks import input_gradient
 from domcli.trainer.evaluate import BATCH, Attacks
@@ -46,9 +47,9 @@ class Pace:
     attack: float
     update: float
 
-    def of(self, work: Pace) -> float:
+    def of(self, needed: Pace) -> float:
         """Return the seconds of so many passes of each kind."""
-        return self.attack * work.attack + self.update * work.update
+        return self.attack * needed.attack + self.update * needed.update
 
 
 def settle(
@@ -77,27 +78,27 @@ def settle(
 def passes_of(training: Training, images: tuple[int, int]) -> Pace:
     """Return how many passes of each kind a whole run takes, in training batches."""
     settings = training.settings
-    size, attack, test = settings.train.batch_size, training.plan.attack, Attacks.on_test_set(settings)
+    size = settings.train.batch_size
     steps = settings.train.epochs * images[0] / size
     tested = settings.train.epochs / settings.evaluation.every * images[1] / size
-    in_tests = sum(one.steps * one.restarts for one in (test.pgd, test.one_step) if one is not None)
-    in_steps = 0 if attack is None else attack.steps * attack.restarts
+    in_tests = work.evaluation_passes(settings).of_attacks
+    in_steps = work.step_passes(settings, high_confidence=0).of_attacks
     return Pace(attack=steps * in_steps + tested * in_tests, update=steps)
 
 
-def _faster(training: Training, work: Pace, recorder: Recorder) -> tuple[CompiledNetwork | None, str | None]:
+def _faster(training: Training, needed: Pace, recorder: Recorder) -> tuple[CompiledNetwork | None, str | None]:
     """Return the compiled network if it is clearly faster, else why not."""
     written, compiled = _paces(training, None, recorder)
-    if written.of(work) < LONG:
-        return None, f"the run takes about {written.of(work):.0f} s, too short to compile for it"
-    if compiled is not None and not _pays(written, compiled, work):
-        return None, _no_gain(written, compiled, work)
+    if written.of(needed) < LONG:
+        return None, f"the run takes about {written.of(needed):.0f} s, too short to compile for it"
+    if compiled is not None and not _pays(written, compiled, needed):
+        return None, _no_gain(written, compiled, needed)
     network, why = _tried(training)
     if network is None:
         return None, why
     written, compiled = _paces(training, network, recorder)
     assert compiled is not None
-    return (network, None) if _pays(written, compiled, work) else (None, _no_gain(written, compiled, work))
+    return (network, None) if _pays(written, compiled, needed) else (None, _no_gain(written, compiled, needed))
 
 
 def _paces(training: Training, network: CompiledNetwork | None, recorder: Recorder) -> tuple[Pace, Pace | None]:
@@ -116,12 +117,12 @@ def _paces(training: Training, network: CompiledNetwork | None, recorder: Record
     return written, compiled
 
 
-def _pays(written: Pace, compiled: Pace, work: Pace) -> bool:
-    return compiled.of(work) < CLEARLY * written.of(work)
+def _pays(written: Pace, compiled: Pace, needed: Pace) -> bool:
+    return compiled.of(needed) < CLEARLY * written.of(needed)
 
 
-def _no_gain(written: Pace, compiled: Pace, work: Pace) -> str:
-    return f"compiled it takes {compiled.of(work) / written.of(work):.2f} times as long"
+def _no_gain(written: Pace, compiled: Pace, needed: Pace) -> str:
+    return f"compiled it takes {compiled.of(needed) / written.of(needed):.2f} times as long"
 
 
 def _tried(training: Training) -> tuple[CompiledNetwork | None, str | None]:

@@ -5,14 +5,14 @@ The catalogue has their names and sizes. How they are computed faster is none of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from domcli.catalogue import NETWORKS
+from domcli.catalogue import NETWORKS, NO_OPTIONS
 from domcli.settings import ModelSettings
 
 COUNTER = "num_batches_tracked"
@@ -67,10 +67,10 @@ class Classifier(nn.Module):
         return logits.float()
 
 
-def build(settings: ModelSettings, channels: int, classes: int) -> nn.Module:
+def build(settings: ModelSettings, channels: int, classes: int, options: Mapping[str, float] = NO_OPTIONS) -> nn.Module:
     """Return the freshly initialised network for images of any square size that it takes.
 
     Raises SettingsError for a name that is not in the catalogue.
     """
-    network: nn.Module = NETWORKS[settings.name].load()(settings.width, channels, classes)
+    network: nn.Module = NETWORKS[settings.name].made(options)(settings.width, channels, classes)
     return network

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from torch import Tensor
 
 from domcli.trainer.passes import Judgement, LossOf, Network, judge, loss_of
@@ -23,9 +21,3 @@ class CrossEntropy:
         """Return the cross-entropy of the perturbed images."""
         del images
         return judge(network, perturbed, labels, with_graph=True)
-
-
-def cross_entropy(options: Mapping[str, float]) -> CrossEntropy:
-    """Return the objective, which has no options."""
-    del options
-    return CrossEntropy()
