@@ -18,8 +18,9 @@ import numpy as np
 import psutil
 from PIL import Image
 
+from domcli import locks
 from domcli.devices import cpu_name
-from domcli.launch import control, locks, slots
+from domcli.launch import control, slots
 from domcli.rundir import RunDirectory
 
 CASES = {

@@ -24,9 +24,11 @@ from images import unpack
 from reproduce_plan import ROWS, START_SECONDS, Wanted
 from reproduce_session import CHECKOUT, CLOSING_SECONDS, INTERRUPTED, MISSING, Frame, Session
 
-from domcli import launch, presets
+from domcli import presets
 from domcli.errors import DeviceError, DomcliError, SettingsError, StorageError
+from domcli.launch import queue
 from domcli.launch.planning import parse_seeds
+from domcli.sharing import choice
 
 LEAST_BUDGET = CLOSING_SECONDS + START_SECONDS
 """Seconds; with no more than these nothing is ever trained."""
@@ -83,7 +85,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
                         f"{START_SECONDS:.0f}")  # fmt: skip
     parser.add_argument("--shorten", type=int, metavar="F", help="divide the epochs of every row by F, of PGD, too "
                         "(default: PGD by 8, the others not at all)")  # fmt: skip
-    parser.add_argument("--together", default=launch.AUTO, metavar="N|auto", help="how many runs share a GPU; auto: "
+    parser.add_argument("--together", default=choice.AUTO, metavar="N|auto", help="how many runs share a GPU; auto: "
                         "what `domcli bench --together` has found best, else one")  # fmt: skip
     parser.add_argument("--cpu", action="store_true", help="try the program out at a tiny size, on made-up images")
     options = parser.parse_args(arguments, argparse.Namespace(began=time.monotonic()))
@@ -127,9 +129,9 @@ def _rows(text: str) -> tuple[str, ...]:
 
 def _jobs(together: str, wanted: Wanted) -> dict[str, int]:
     """Return how many runs of each row share a device. Raises DeviceError where there is no GPU."""
-    given = launch.parse_jobs(together, "--together")
+    given = choice.parse(together, "--together")
     try:
-        automatic = launch.Automatic(launch.choose_devices("cpu" if wanted.cpu else "cuda"))
+        automatic = choice.Automatic(queue.choose_devices("cpu" if wanted.cpu else "cuda"))
     except DeviceError as error:
         raise DeviceError(f"{str(error).partition(';')[0]}; --cpu tries the program out without one") from error
     # What was measured is known by the paper's data set; these images have the same size.

@@ -27,9 +27,9 @@ from reproduce_plan import (
     tasks,
 )
 
-from domcli import launch
 from domcli.errors import ProcessError
 from domcli.files import replace_text
+from domcli.launch import queue
 from domcli.rundir import RunDirectory
 from domcli.runs import Run, RunReader
 from domcli.runstate import Status
@@ -146,7 +146,7 @@ class Session:
             if self._over() or not any(run.status in AT_WORK for run in runs.values()):
                 return
             if now >= next_wake:
-                launch.wake(self._runs_dir)
+                queue.wake(self._runs_dir)
                 next_wake = now + WAKE_SECONDS
             time.sleep(POLL_SECONDS)
 

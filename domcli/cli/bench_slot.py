@@ -9,13 +9,13 @@ from pathlib import Path
 
 import psutil
 
-from domcli import devices, files, finding, launch, process
+from domcli import devices, files, finding, process
 from domcli.checks.machine import user_of
 from domcli.cli import output
 from domcli.cli.follow import Interrupts
 from domcli.devices import Device, GpuProcess
 from domcli.errors import StorageError
-from domcli.launch import slots
+from domcli.launch import queue, slots
 from domcli.launch.slots import HostFolder, Slot
 
 POLL_SECONDS = 0.2
@@ -82,14 +82,14 @@ def _wait(
 
 def _why_it_waits(folder: HostFolder, device: Device, runs_dir: Path, *, kept: bool) -> str:
     who = _at_work(runs_dir, device) if kept else "another benchmark"
-    queue = ", and queued runs wait, too" if kept else ""
+    others = ", and queued runs wait, too" if kept else ""
     free = [
         other.name
-        for other in launch.choose_devices("auto")
+        for other in queue.choose_devices("auto")
         if other.is_gpu and other != device and not slots.in_use(folder, other) and not slots.is_kept(folder, other)
     ]
     other = f"; --device {free[0]} would not wait" if device.is_gpu and free else ""
-    return f"waits until {device.name} is free, where {who} is at work{queue}; Ctrl-C ends this{other}"
+    return f"waits until {device.name} is free, where {who} is at work{others}; Ctrl-C ends this{other}"
 
 
 def _at_work(runs_dir: Path, device: Device) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from domcli import children, launch
+from domcli import children
 from domcli.cli import output
 from domcli.cli.bench import BenchmarkError
 from domcli.cli.bench_slot import device_alone, warn_of_others
@@ -18,6 +18,7 @@ from domcli.cli.bench_view import View, make_view
 from domcli.cli.follow import Interrupts
 from domcli.cli.listening import end, listen
 from domcli.errors import ProcessError, SettingsError
+from domcli.launch import control, queue
 
 PROCESS: Sequence[str] = children.command("domcli.trainer.bench")
 REFUSED = 2
@@ -36,21 +37,21 @@ def measure(wanted: str, arguments: Sequence[str], runs_dir: Path, interrupts: I
 
     None if it was interrupted before there was one. Raises the DomcliError that says why it does not begin or go on.
     """
-    device = launch.choose_devices(wanted)[0]
+    device = queue.choose_devices(wanted)[0]
 
     def check() -> None:
         """Have refused what will be, before anybody waits for a device."""
-        _run(launch.Placement(device=device, wanted=wanted), [*arguments, "--check"], interrupts)
+        _run(control.Placement(device=device, wanted=wanted), [*arguments, "--check"], interrupts)
 
     with device_alone(device, runs_dir, interrupts, before_waiting=check) as slot:
         if interrupts.count:
             return None
         warn_of_others(device)
-        placement = launch.Placement(device=device, wanted=wanted, slot=slot.handle if slot is not None else None)
+        placement = control.Placement(device=device, wanted=wanted, slot=slot.handle if slot is not None else None)
         return _run(placement, arguments, interrupts)
 
 
-def _run(placement: launch.Placement, arguments: Sequence[str], interrupts: Interrupts) -> dict[str, Any] | None:
+def _run(placement: control.Placement, arguments: Sequence[str], interrupts: Interrupts) -> dict[str, Any] | None:
     """Run the process to its end, or until it is interrupted, and return its last report, None if there is none.
 
     Raises the DomcliError that says why it does not begin or go on.

@@ -28,8 +28,8 @@ def delete(
 ) -> None:
     """Delete runs with their checkpoints, logs and results, after asking once; queued runs leave the queue."""
     from domcli.cli.selection import select_runs
-    from domcli.launch import delete as remove
-    from domcli.launch import require_made
+    from domcli.launch.queue import delete as remove
+    from domcli.launch.queue import require_made
 
     found = select_runs(names, states, runs_dir, verb="delete")
     _refuse_at_work(found)
@@ -53,7 +53,7 @@ def delete(
 
 
 def _refuse_at_work(found: Sequence[Run]) -> None:
-    from domcli.launch.locks import is_held
+    from domcli.locks import is_held
 
     at_work = [run for run in found if run.status in ("starting", "running") or is_held(run.directory.lock)]
     if at_work:

@@ -144,8 +144,9 @@ class _Examination:
         return storage.check(self._runs_dir, checkpoint_bytes(Settings()))
 
     def _look_at_queue(self) -> Sequence[Check]:
+        from domcli import locks
         from domcli.checks import queue
-        from domcli.launch import locks, slots
+        from domcli.launch import slots
 
         folder = slots.seen_folder(self._runs_dir)
         return queue.check(self._read_runs(), supervised=locks.is_held_by_own(folder.supervisor))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import typer
 
-from domcli import children, evaluations, files, launch
+from domcli import children, evaluations, files
 from domcli.cli import output
 from domcli.cli.evaluation_text import checkpoint, parameters
 from domcli.cli.evaluation_view import EvaluationView, make_view
@@ -24,9 +24,10 @@ from domcli.cli.options import shown_path
 from domcli.devices import Device
 from domcli.errors import DomcliError, ProcessError
 from domcli.evaluations import Evaluation, Plan, Refusal
-from domcli.launch import slots
+from domcli.launch import control, queue, slots
 from domcli.rundir import RunDirectory
 from domcli.settings import Settings
+from domcli.sharing import choice
 
 PROCESS: Sequence[str] = children.command("domcli.trainer.assess")
 LOG = "evaluation.log"
@@ -55,9 +56,9 @@ def attack_checkpoint(run: RunDirectory, plan: Plan, settings: Settings, wanted:
     what was found, a second one kills. Raises the DomcliError that says why there is no result; typer.Exit after an
     interrupt.
     """
-    number = launch.parse_jobs(jobs_per_gpu, JOBS_PER_GPU)
-    chosen = launch.choose_devices(wanted)
-    jobs = launch.Automatic(chosen).jobs(settings) if number is None else number
+    number = choice.parse(jobs_per_gpu, JOBS_PER_GPU)
+    chosen = queue.choose_devices(wanted)
+    jobs = choice.Automatic(chosen).jobs(settings) if number is None else number
     ending = None
     with run.pinned("evaluate"), Interrupts() as interrupts:
         folder = evaluations.prepare(run, plan)
@@ -97,7 +98,7 @@ def _slot(
 
 def _run_process(run: RunDirectory, folder: Path, slot: slots.Slot, wanted: str, interrupts: Interrupts) -> Ending:
     """Start the process in the folder that the run was launched in, and follow it to its end."""
-    placement = launch.Placement(device=slot.device, wanted=wanted)
+    placement = control.Placement(device=slot.device, wanted=wanted)
     launched = run.read_process()
     where = launched.folder if launched is not None and launched.folder.is_dir() else Path.cwd()
     try:

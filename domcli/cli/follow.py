@@ -14,10 +14,11 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Literal, Protocol
 
-from domcli import files, launch
+from domcli import files
 from domcli.cli import output
 from domcli.errors import DomcliError
 from domcli.events import Failed
+from domcli.launch import control, queue
 from domcli.printable import printable_line
 from domcli.rundir import RunDirectory
 from domcli.runs import Run, RunReader
@@ -209,8 +210,8 @@ def _wake(folders: Sequence[Path]) -> str | None:
 
 def _wake_one(folder: Path) -> str | None:
     try:
-        log = launch.stalled(folder)
-        launch.wake(folder)
+        log = queue.stalled(folder)
+        queue.wake(folder)
     except DomcliError as error:
         return str(error)
     return f"the process that does it ends at once; see {log}" if log else None
@@ -218,13 +219,13 @@ def _wake_one(folder: Path) -> str | None:
 
 def _pass_on(runs: Sequence[Run], *, kill: bool, view: View) -> None:
     """Take the runs out of the queue, and ask their trainers to stop or kill them."""
-    ask = launch.kill if kill else launch.request_stop
+    ask = control.kill if kill else control.request_stop
     # What waits is taken out first: it would begin as soon as another run ends.
     asked = False
     for run in sorted(runs, key=lambda run: run.status != "queued"):
         if not ended(run):
             with contextlib.suppress(DomcliError):  # it has ended by itself at this moment
-                asked = launch.request_end(run.directory, ask) is not None or asked
+                asked = queue.request_end(run.directory, ask) is not None or asked
     if not asked:
         return
     whom, who = ("them", "trainers write checkpoints") if len(runs) > 1 else ("it", "the trainer writes a checkpoint")

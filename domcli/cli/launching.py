@@ -56,10 +56,11 @@ MaxRetries = Annotated[
 
 def tickets(experiments: Sequence[Settings], devices: str, jobs_per_gpu: str, max_retries: int) -> list[Ticket]:
     """Return tickets for the runs of one command, in their order. Raises DeviceError or SettingsError."""
-    from domcli import launch
+    from domcli.launch import queue
+    from domcli.sharing import choice
 
-    jobs = launch.parse_jobs(jobs_per_gpu, JOBS_PER_GPU)
-    return launch.new_tickets(experiments, devices, jobs, max_retries)
+    jobs = choice.parse(jobs_per_gpu, JOBS_PER_GPU)
+    return queue.new_tickets(experiments, devices, jobs, max_retries)
 
 
 def warn_of(experiments: Iterable[Settings]) -> None:

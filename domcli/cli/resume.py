@@ -123,9 +123,9 @@ def _queue(
     """Queue the runs but for those that are refused, each for its reason, and follow them."""
     import msgspec
 
-    from domcli import launch
     from domcli.cli.follow import Interrupts
     from domcli.cli.summary import as_json as summary
+    from domcli.launch import queue
     from domcli.runs import read_run
 
     if not found:
@@ -134,9 +134,9 @@ def _queue(
     directories = list(resumable)
     tickets = launching.tickets(list(resumable.values()), devices, jobs_per_gpu, max_retries)
     for directory, ticket in zip(directories, tickets, strict=True):
-        launch.enqueue(directory, msgspec.structs.replace(ticket, epochs=epochs))
+        queue.enqueue(directory, msgspec.structs.replace(ticket, epochs=epochs))
     for folder in {directory.path.parent for directory in directories}:
-        launch.wake(folder)
+        queue.wake(folder)
     if not detach:
         _follow(directories, Interrupts(), as_json=as_json)
         return

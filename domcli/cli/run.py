@@ -74,7 +74,7 @@ def run(
     Runs start in order when a device is free. Ctrl-C takes them out of the queue and asks their trainers to write a
     checkpoint and stop; a second one kills. Ctrl-\\ or closing the terminal leaves them at work.
     """
-    from domcli import launch
+    from domcli.launch import prepare
     from domcli.launch.planning import all_presets, plan
 
     if not presets and not all_paper:
@@ -85,7 +85,7 @@ def run(
     launching.warn_of(one.settings for one in planned)
     tickets = launching.tickets([one.settings for one in planned], devices, jobs_per_gpu, max_retries)
     try:
-        launch.preflight([one.settings for one in planned], manner.runs_dir)
+        prepare.preflight([one.settings for one in planned], manner.runs_dir)
     except NoRoomError as error:
         if not dry_run:  # a plan may be looked at where it cannot be carried out yet
             raise
@@ -103,14 +103,14 @@ def run(
 
 def _run_all(planned: list[Planned], tickets: list[Ticket], manner: Manner) -> None:
     """Queue the runs and follow them. Runs that their trainers refuse leave nothing behind but the reason."""
-    from domcli import launch
     from domcli.cli.follow import Interrupts
+    from domcli.launch import queue
     from domcli.launch.planning import create
 
     made = launching.folders_to_make(manner.runs_dir)
     with Interrupts() as interrupts:
         directories = create(planned, tickets, manner.runs_dir, manner.command_line)
-        launch.wake(manner.runs_dir)
+        queue.wake(manner.runs_dir)
         outcomes = launching.watch(directories, interrupts)
     # A retry may be refused, too: what has been trained before it stays.
     refused = [outcome for outcome in outcomes if outcome.ending == "refused" and not outcome.run.state.started]
@@ -126,13 +126,13 @@ def _run_all(planned: list[Planned], tickets: list[Ticket], manner: Manner) -> N
 
 
 def _start_detached(planned: list[Planned], tickets: list[Ticket], manner: Manner) -> None:
-    from domcli import launch
     from domcli.cli.summary import as_json
+    from domcli.launch import queue
     from domcli.launch.planning import create
     from domcli.runs import read_run
 
     directories = create(planned, tickets, manner.runs_dir, manner.command_line)
-    launch.wake(manner.runs_dir)
+    queue.wake(manner.runs_dir)
     launching.tell_detached(directories)
     if manner.as_json:
         output.json_data([as_json(read_run(directory)) for directory in directories])
@@ -148,10 +148,10 @@ def _discard(outcome: Outcome, *, several: bool) -> None:
 
 def _remove(made: list[Path], runs_dir: Path) -> None:
     """Remove the folders that this command has made, as long as they are empty."""
-    from domcli import launch
+    from domcli.launch import slots
 
     if runs_dir in made:
-        launch.forget(runs_dir)
+        slots.forget(runs_dir)
     for folder in made:
         with contextlib.suppress(OSError):
             folder.rmdir()

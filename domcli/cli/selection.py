@@ -75,7 +75,7 @@ def wake_queue(runs_dir: Path) -> None:
     """See to it that the queue goes on if its supervisor was killed; looking must work where nothing can be written."""
     import contextlib
 
-    from domcli import launch
+    from domcli.launch import queue
 
     with contextlib.suppress(DomcliError, OSError):
-        launch.wake(runs_dir)
+        queue.wake(runs_dir)

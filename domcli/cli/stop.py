@@ -74,9 +74,9 @@ def _problem_of(end: Callable[[RunDirectory], None], directory: RunDirectory) ->
 
 
 def _ask(directory: RunDirectory, asked: dict[str, ProcessIdentity]) -> None:
-    from domcli import launch
+    from domcli.launch import control, queue
 
-    identity = launch.request_end(directory, launch.request_stop)
+    identity = queue.request_end(directory, control.request_stop)
     if identity is None:
         _tell_taken_out(directory)
     else:
@@ -84,7 +84,7 @@ def _ask(directory: RunDirectory, asked: dict[str, ProcessIdentity]) -> None:
 
 
 def _wait(directory: RunDirectory, asked: dict[str, ProcessIdentity]) -> None:
-    from domcli import launch
+    from domcli.launch import control
 
     identity = asked.get(str(directory.path))
     if identity is None:
@@ -92,7 +92,7 @@ def _wait(directory: RunDirectory, asked: dict[str, ProcessIdentity]) -> None:
     began, told = time.monotonic(), ""
     while True:
         try:
-            launch.wait_stopped(directory, identity, TELL_SECONDS)
+            control.wait_stopped(directory, identity, TELL_SECONDS)
             break
         except ProcessError:
             awaited = _awaited(directory)
@@ -127,9 +127,9 @@ def _awaited(directory: RunDirectory) -> str:
 
 
 def _kill(directory: RunDirectory) -> None:
-    from domcli import launch
+    from domcli.launch import control, queue
 
-    if launch.request_end(directory, launch.kill) is None:
+    if queue.request_end(directory, control.kill) is None:
         _tell_taken_out(directory)
     else:
         _tell_ended(directory, "killed")

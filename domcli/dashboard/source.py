@@ -91,10 +91,10 @@ class DirectorySource:
     def system(self) -> System:
         """Return the GPUs as they are now; start the supervisor of the queue if it was killed."""
         if self.steerable:
-            from domcli import launch  # takes long to load
+            from domcli.launch import queue  # takes long to load
 
             with contextlib.suppress(DomcliError, OSError):
-                launch.wake(self.runs_dir)
+                queue.wake(self.runs_dir)
         return System(tuple(devices.gpus()), time.time())
 
     def _list(self, now: float) -> None:

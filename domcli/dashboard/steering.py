@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from domcli import launch, presets
+from domcli import presets
 from domcli.errors import DomcliError, SettingsError
-from domcli.launch import planning
+from domcli.launch import control, planning, prepare, queue
 from domcli.launch.planning import Planned
 from domcli.rundir import RunDirectory
+from domcli.sharing import choice
 from domcli.ticket import Ticket
 
 
@@ -38,7 +39,7 @@ class Order:
     def tickets(self, planned: Sequence[Planned]) -> list[Ticket]:
         """Return a ticket for each run, in their order. Raises SettingsError or DeviceError."""
         wanted, jobs, retries = self.devices or "auto", parse_jobs(self.jobs), parse_retries(self.retries)
-        return launch.new_tickets([one.settings for one in planned], wanted, jobs, retries)
+        return queue.new_tickets([one.settings for one in planned], wanted, jobs, retries)
 
     def command(self, runs_dir: Path | None = None) -> str:
         """Return the command that starts the same runs."""
@@ -48,7 +49,7 @@ class Order:
         for override in self.overrides:
             words += ["--set", override]
         words += ["--device", self.devices] if self.devices not in ("", "auto") else []
-        words += ["--jobs-per-gpu", self.jobs] if self.jobs not in ("", launch.AUTO) else []
+        words += ["--jobs-per-gpu", self.jobs] if self.jobs not in ("", choice.AUTO) else []
         words += ["--max-retries", self.retries] if self.retries not in ("", "0") else []
         words += ["--name", self.name] if self.name else []
         words += ["--runs-dir", str(runs_dir)] if runs_dir is not None else []
@@ -62,7 +63,7 @@ def parse_seeds(text: str) -> list[int]:
 
 def parse_jobs(text: str) -> int | None:
     """Return how many may train on a device at a time, None for as many as are best. Raises SettingsError."""
-    return launch.parse_jobs(text or launch.AUTO, "jobs per GPU")
+    return choice.parse(text or choice.AUTO, "jobs per GPU")
 
 
 def parse_retries(text: str) -> int:
@@ -79,41 +80,41 @@ def _whole(what: str, text: str, least: int) -> int:
 def start(order: Order, runs_dir: Path) -> list[RunDirectory]:
     """Queue a run for each seed and return them; all of them or, on an error, none that has not begun."""
     planned = order.planned(runs_dir)
-    launch.preflight([one.settings for one in planned], runs_dir)
+    prepare.preflight([one.settings for one in planned], runs_dir)
     created = planning.create(planned, order.tickets(planned), runs_dir, order.command())
-    launch.wake(runs_dir)
+    queue.wake(runs_dir)
     return created
 
 
 def stop(runs: Sequence[RunDirectory]) -> list[str]:
     """Ask trainers to write a checkpoint and stop, take runs out of the queue; return what stood in the way."""
-    return _each(runs, lambda run: launch.request_end(run, launch.request_stop))
+    return _each(runs, lambda run: queue.request_end(run, control.request_stop))
 
 
 def kill(runs: Sequence[RunDirectory]) -> list[str]:
     """End trainers at once, take runs out of the queue; return what stood in the way."""
-    return _each(runs, lambda run: launch.request_end(run, launch.kill))
+    return _each(runs, lambda run: queue.request_end(run, control.kill))
 
 
 def resume(runs: Sequence[RunDirectory]) -> list[str]:
     """Queue runs that are to go on from their last checkpoints; return what stood in the way."""
-    chosen = launch.choose_devices("auto")
-    automatic = launch.Automatic(chosen)
+    chosen = queue.choose_devices("auto")
+    automatic = choice.Automatic(chosen)
 
-    def queue(run: RunDirectory) -> None:
+    def enqueue(run: RunDirectory) -> None:
         settings = presets.from_run(run)
-        launch.enqueue(run, launch.new_ticket(chosen, jobs=automatic.jobs(settings)))
+        queue.enqueue(run, queue.new_ticket(chosen, jobs=automatic.jobs(settings)))
 
-    problems = _each(runs, queue)
+    problems = _each(runs, enqueue)
     for folder in {run.path.parent for run in runs}:
-        launch.wake(folder)
+        queue.wake(folder)
     return problems
 
 
 def delete(runs: Sequence[RunDirectory]) -> list[str]:
     """Remove runs with everything in them; return what stood in the way. A run at work is not removed."""
 
-    return _each(runs, launch.delete)
+    return _each(runs, queue.delete)
 
 
 def _each(runs: Sequence[RunDirectory], act: Callable[[RunDirectory], object]) -> list[str]:

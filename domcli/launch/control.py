@@ -14,10 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from domcli import children, files, process
+from domcli import children, files, locks, process
 from domcli.devices import CPU, VISIBLE, Device
 from domcli.errors import ProcessError, StorageError
-from domcli.launch import locks
 from domcli.process import ProcessIdentity
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from domcli import children, devices, files, finding
+from domcli import children, devices, files, finding, locks
 from domcli.devices import Device
 from domcli.errors import ProcessError, RunDirectoryError, StorageError
 from domcli.events import Stopped
-from domcli.launch import locks
 from domcli.launch.control import sole_access
 from domcli.launch.extend import extended, is_complete
 from domcli.launch.slots import HostFolder, host_folder, require_writable

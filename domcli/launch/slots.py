@@ -17,10 +17,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from domcli import files, finding, removal
+from domcli import files, finding, locks, removal
 from domcli.devices import Device
 from domcli.errors import StorageError
-from domcli.launch import locks
 from domcli.ticket import Ticket
 
 FOLDER = ".domcli"

@@ -19,11 +19,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal
 
-from domcli import devices, process
+from domcli import devices, locks, process
 from domcli.devices import CPU, Device
 from domcli.errors import DomcliError, ProcessError, RunDirectoryError, StorageError
 from domcli.events import Failed
-from domcli.launch import control, locks, queue, slots
+from domcli.launch import control, queue, slots
 from domcli.launch.control import Placement, sole_access, start_locked
 from domcli.launch.extend import extend
 from domcli.printable import log_to_stderr

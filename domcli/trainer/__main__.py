@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import gc
 import logging
 import os
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from domcli import computation, extensions, files, plain
+from domcli import computation, extensions, files, locks, plain
 from domcli.brief import BriefWriter
 from domcli.errors import DomcliError, ProcessError, StorageError
 from domcli.events import AnyEvent, Failed, Started, Stopped
@@ -148,10 +147,8 @@ def _sole_trainer(run: RunDirectory, given: int | None, ticket: str) -> Iterator
         lock = files.open_own(run.lock, os.O_RDWR) if given is None else given
         try:
             os.set_inheritable(lock, False)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ProcessError(f"another trainer is at work on {run.path}") from None
+            if not locks.try_lock(lock):
+                raise ProcessError(f"another trainer is at work on {run.path}")
             if not os.path.samestat(os.fstat(lock), run.lock.lstat()):
                 raise ProcessError(f"{run.path} is not the folder that this trainer was started for")
             known, own = run.read_process(), identify()

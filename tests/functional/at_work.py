@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from domcli.launch import locks
+from domcli import locks
 
 
 def supervisors(folder: Path) -> list[psutil.Process]:

@@ -20,8 +20,8 @@ from damage_commands import Command
 from damage_kinds import Damage
 from damage_tree import BAD, State, anew
 
-from domcli import launch
 from domcli.errors import StorageError
+from domcli.launch import queue
 from domcli.rundir import RunDirectory
 
 PARTS = 8
@@ -121,8 +121,8 @@ def test_following_ends_where_nobody_can_advance_the_queue(
 ) -> None:
     """The run is lost, and its ticket lies there: it was to be launched again."""
     if wake is not None:
-        monkeypatch.setattr(launch, "wake", wake)
-        monkeypatch.setattr(launch, "stalled", wake)
+        monkeypatch.setattr(queue, "wake", wake)
+        monkeypatch.setattr(queue, "stalled", wake)
     anew(trees.work, trees.kept["left"])
     with damage_commands.limits(may_wait=False):
         done = damage_commands.call(("follow", BAD))

@@ -178,7 +178,7 @@ def test_nothing_is_steered_in_a_replay(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_source_that_does_not_steer_leaves_the_queue_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     woken: list[Path] = []
-    monkeypatch.setattr("domcli.launch.wake", woken.append)
+    monkeypatch.setattr("domcli.launch.queue.wake", woken.append)
     DirectorySource(RUNS, steerable=False).system()
     assert woken == []
     DirectorySource(RUNS).system()

@@ -13,8 +13,8 @@ import pytest
 from made_runs import make
 from terminal import Terminal
 
-from domcli import process, removal
-from domcli.launch import locks, queue
+from domcli import locks, process, removal
+from domcli.launch import queue
 
 
 def left() -> list[str]:
@@ -88,10 +88,9 @@ def test_a_run_that_somebody_has_locked_is_refused(cli):
 
 
 def test_a_deleted_run_is_out_of_the_queue(cli):
-    from domcli import launch
 
     run = make("mine", "queued")
-    run.write_ticket(launch.new_ticket(launch.choose_devices("cpu")))
+    run.write_ticket(queue.new_ticket(queue.choose_devices("cpu")))
     assert len(queue.tickets(Path("runs"))) == 1
     assert cli("delete", "mine", "--yes").returncode == 0
     assert queue.tickets(Path("runs")) == []

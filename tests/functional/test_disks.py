@@ -13,8 +13,8 @@ import pytest
 from at_work import supervisors
 from conftest import CommandLine
 
+from domcli import locks
 from domcli.errors import StorageError
-from domcli.launch import locks
 from domcli.rundir import RunDirectory, discard
 from domcli.runs import read_run
 

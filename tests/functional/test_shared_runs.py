@@ -25,9 +25,10 @@ from conftest import FAKE_CLI
 from two_users import CAPABILITY_VERSION, GROUP, Data, Header, User, become, people
 
 import domcli
-from domcli import files, launch, process
+from domcli import files, process
 from domcli.devices import CPU
 from domcli.errors import StorageError
+from domcli.launch import queue
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
 
@@ -310,7 +311,7 @@ def test_a_planted_ticket_launches_nothing(shared: Shared) -> None:
         folder.mkdir()
         for name in ("random.py", "json.py", "domcli.py", "torch.py", "sitecustomize.py"):
             (folder / name).write_text(code)
-        ticket = launch.new_ticket((CPU,), "cpu")
+        ticket = queue.new_ticket((CPU,), "cpu")
         ticket = msgspec.structs.replace(ticket, owner=shared.alice.uid, folder=str(folder))
         RunDirectory(planted).write_ticket(ticket)
 
@@ -331,7 +332,7 @@ def test_what_a_process_file_says_counts_only_if_nobody_else_can_have_written_it
         assert meant is not None
         meant = msgspec.structs.replace(meant, directory=run.path.stat().st_ino)
         ticket = msgspec.structs.replace(
-            launch.new_ticket((CPU,), "cpu"), owner=shared.alice.uid, directory=run.path.stat().st_ino
+            queue.new_ticket((CPU,), "cpu"), owner=shared.alice.uid, directory=run.path.stat().st_ino
         )
 
         def plant() -> None:
@@ -454,7 +455,7 @@ def test_a_run_with_a_folder_that_its_owner_may_not_look_into_is_not_half_delete
     def delete() -> None:
         give_up_reading()
         with pytest.raises(StorageError, match=f"{run}/notes belongs to {shared.bob.name}, who alone may remove"):
-            launch.delete(RunDirectory(run))
+            queue.delete(RunDirectory(run))
 
     shared.bob.does(put)
     before = set(everything(run))

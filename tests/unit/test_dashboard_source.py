@@ -11,13 +11,13 @@ import msgspec
 import pytest
 from dashboard_runs import epoch, started
 
-from domcli import launch, rundir
+from domcli import rundir
 from domcli.dashboard import words
 from domcli.dashboard.model import Listed, Snapshot, Wanted
 from domcli.dashboard.source import DirectorySource
 from domcli.devices import CPU
 from domcli.events import AnyEvent, Finished, encode
-from domcli.launch import slots
+from domcli.launch import queue, slots
 from domcli.process import ProcessIdentity, identify
 from domcli.rundir import RunDirectory
 from domcli.runs import RunReader
@@ -56,9 +56,7 @@ def one(snapshot: Snapshot, name: str) -> Listed:
 
 def test_a_queued_run_knows_that_a_benchmark_keeps_its_device(runs_dir: Path) -> None:
     make(runs_dir, "done")
-    queued = rundir.create(
-        runs_dir, "queued", Settings().to_dict(), {"preset": "pgd-dom-re"}, launch.new_ticket((CPU,))
-    )
+    queued = rundir.create(runs_dir, "queued", Settings().to_dict(), {"preset": "pgd-dom-re"}, queue.new_ticket((CPU,)))
     source = DirectorySource(runs_dir)
     assert words.sentence(one(read(source), queued.name)) == "place 1 in the queue, for cpu"
     kept = slots.keep(slots.host_folder(runs_dir), CPU)

@@ -6,9 +6,10 @@ import msgspec
 import pytest
 import samples
 
-from domcli import __version__, devices, launch
+from domcli import __version__, devices
 from domcli.devices import CPU, Device, Gpu
 from domcli.events import Finished
+from domcli.launch import prepare, queue
 from domcli.launch.estimate import Estimator, duration_of_all
 from domcli.presets import resolve
 from domcli.sharing import figures
@@ -28,7 +29,7 @@ def _machine(monkeypatch, tmp_path_factory):
 
 def timed(folder, preset: str, *overrides: str, device: str = HERE, seconds: float = 10.0, epochs: int = 4, end=True):
     """Make a run of which some epochs are done."""
-    run = launch.create_run(resolve(preset, overrides), preset, folder, None, "")
+    run = prepare.create_run(resolve(preset, overrides), preset, folder, None, "")
     writer = EventWriter(run.events)
     writer.write(msgspec.structs.replace(samples.started(), device_name=device, epochs=epochs))
     for epoch in range(1, epochs + 1):
@@ -41,7 +42,7 @@ def timed(folder, preset: str, *overrides: str, device: str = HERE, seconds: flo
 
 
 def estimate(folder, preset: str, *overrides: str, device: Device = CPU) -> float | None:
-    return Estimator(folder, launch.new_ticket((device,))).seconds(resolve(preset, overrides))
+    return Estimator(folder, queue.new_ticket((device,))).seconds(resolve(preset, overrides))
 
 
 def test_a_setting_that_was_timed_is_known_whatever_its_seed_and_epochs(tmp_path):

@@ -15,8 +15,7 @@ from typing import IO
 
 import pytest
 
-from domcli import files, owners, results
-from domcli.launch import locks
+from domcli import files, locks, owners, results
 
 ROOT = os.geteuid() == 0
 NOBODY = 54_321

@@ -12,10 +12,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from domcli import launch, process, rundir
+from domcli import naming, process, rundir
 from domcli.devices import CPU, Device
 from domcli.errors import DataError, ProcessError, RunDirectoryError, StorageError
-from domcli.launch import Placement, control
+from domcli.launch import control, prepare
+from domcli.launch.control import Placement
 from domcli.launch.prepare import checkpoint_bytes
 from domcli.rundir import RunDirectory
 from domcli.settings import Settings
@@ -38,13 +39,13 @@ VARIABLES = (
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
-    return launch.create_run(Settings(), "pgd-dom-re", tmp_path / "runs", None, "domcli run pgd-dom-re")
+    return prepare.create_run(Settings(), "pgd-dom-re", tmp_path / "runs", None, "domcli run pgd-dom-re")
 
 
 @pytest.fixture
 def sleeper(run: RunDirectory):
     """A run with a trainer that goes on for ever."""
-    trainer = launch.start(run, command=SLEEPER)
+    trainer = control.start(run, command=SLEEPER)
     yield trainer
     trainer.kill()
     trainer.wait()
@@ -60,27 +61,27 @@ def free(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
 
 def test_names_count_up(tmp_path):
     made = [
-        launch.create_run(Settings(), "a b", tmp_path, None, "", quick=quick).name for quick in (False, False, True)
+        prepare.create_run(Settings(), "a b", tmp_path, None, "", quick=quick).name for quick in (False, False, True)
     ]
     assert made == ["a-b-seed0", "a-b-seed0-2", "a-b-quick-seed0"]
 
 
 @pytest.mark.parametrize("preset", ["", "..", "-x", "é", "a" * 500, "a/b"])
 def test_default_names_are_always_allowed(preset):
-    assert rundir.NAME.fullmatch(launch.default_name(preset, 2**32 - 1, quick=True))
+    assert rundir.NAME.fullmatch(naming.default_name(preset, 2**32 - 1, quick=True))
 
 
 def test_a_name_taken_between_the_look_and_the_creation_is_counted_up(tmp_path, monkeypatch):
     looks = iter(["x-seed0", "x-seed0-2"])
     monkeypatch.setattr(rundir, "unused_name", lambda *_: next(looks))
     (tmp_path / "x-seed0").mkdir()
-    assert launch.create_run(Settings(), "x", tmp_path, None, "").name == "x-seed0-2"
+    assert prepare.create_run(Settings(), "x", tmp_path, None, "").name == "x-seed0-2"
 
 
 def test_an_explicit_name_is_kept_or_refused(tmp_path):
-    assert launch.create_run(Settings(), "x", tmp_path, "mine", "").name == "mine"
+    assert prepare.create_run(Settings(), "x", tmp_path, "mine", "").name == "mine"
     with pytest.raises(RunDirectoryError, match="'mine' exists"):
-        launch.create_run(Settings(), "x", tmp_path, "mine", "")
+        prepare.create_run(Settings(), "x", tmp_path, "mine", "")
 
 
 def test_environment_says_what_ran(run):
@@ -105,32 +106,32 @@ def test_checkpoints_are_estimated_from_the_network():
 def test_a_disk_that_is_too_small_is_refused_with_both_sizes(tmp_path, monkeypatch):
     free(monkeypatch, 700_000_000)
     with pytest.raises(StorageError, match=r"needs about 1\.1 GB .* has 700 MB free.*checkpoint\.every=0"):
-        launch.create_run(Settings(), "x", tmp_path / "runs", None, "")
+        prepare.create_run(Settings(), "x", tmp_path / "runs", None, "")
     assert list(tmp_path.iterdir()) == []
-    launch.preflight([settings(checkpoint={"every": 0})], tmp_path)
+    prepare.preflight([settings(checkpoint={"every": 0})], tmp_path)
     with pytest.raises(
         StorageError,
         match=r"these 4 runs need about 898 MB [^,]*, and [^,]*; free some space or choose another --runs-dir$",
     ):
-        launch.preflight([settings(checkpoint={"every": 0})] * 4, tmp_path)
+        prepare.preflight([settings(checkpoint={"every": 0})] * 4, tmp_path)
 
 
 def test_a_folder_without_permission_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, _: Path(path) != tmp_path)
     with pytest.raises(StorageError, match=f"{tmp_path} is not writable"):
-        launch.preflight([Settings()], tmp_path / "runs")
+        prepare.preflight([Settings()], tmp_path / "runs")
 
 
 def test_image_folders_are_looked_at(tmp_path):
     folder = settings(data={"dataset": "imagefolder", "root": str(tmp_path / "images")})
     with pytest.raises(DataError, match="there is no folder"):
-        launch.preflight([folder], tmp_path)
+        prepare.preflight([folder], tmp_path)
     for name in ("train/a", "train/b", "val/a"):
         (tmp_path / "images" / name).mkdir(parents=True)
     with pytest.raises(DataError, match="the same class folders"):
-        launch.preflight([folder], tmp_path)
+        prepare.preflight([folder], tmp_path)
     (tmp_path / "images" / "val" / "b").mkdir()
-    launch.preflight([folder], tmp_path)
+    prepare.preflight([folder], tmp_path)
 
 
 def test_a_trainer_gets_a_session_of_its_own_and_the_log(run, tmp_path, monkeypatch):
@@ -138,7 +139,7 @@ def test_a_trainer_gets_a_session_of_its_own_and_the_log(run, tmp_path, monkeypa
     run.log.write_text("before\n")
     folder = tmp_path / "elsewhere"
     folder.mkdir()
-    launch.start(run, Placement(Device("cuda:1"), "cuda:1", folder), command=REPORTER).wait()
+    control.start(run, Placement(Device("cuda:1"), "cuda:1", folder), command=REPORTER).wait()
     arguments = [str(run.path), "--device", "cuda:1"]
     assert run.log.read_text() == f"before\n{arguments} {folder} 1 True True\n"
 
@@ -160,10 +161,10 @@ def test_a_trainer_is_told_its_device(placement, arguments):
 def test_a_trainer_sees_its_gpu_alone_and_its_share_of_the_cores(run, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    launch.start(run, Placement(Device("cuda:2", "GPU-x"), threads=3), command=VARIABLES).wait()
+    control.start(run, Placement(Device("cuda:2", "GPU-x"), threads=3), command=VARIABLES).wait()
     assert run.log.read_text() == "GPU-x 3"
     run.log.unlink()
-    launch.start(run, Placement(), command=VARIABLES).wait()
+    control.start(run, Placement(), command=VARIABLES).wait()
     assert run.log.read_text() == "none none"
 
 
@@ -185,24 +186,24 @@ def test_how_a_trainer_ended_is_noted_if_it_is_still_the_last_one(run, sleeper):
 
 def test_a_second_trainer_is_refused(run, sleeper):
     with pytest.raises(ProcessError, match=f"already has a trainer \\(process {sleeper.pid}\\); stop it first"):
-        launch.start(run, command=SLEEPER)
+        control.start(run, command=SLEEPER)
 
 
 def test_the_lock_lives_and_dies_with_the_trainer(run, sleeper):
     run.process.unlink()
     with pytest.raises(ProcessError, match="started by hand or on another machine"):
-        launch.start(run, command=SLEEPER)
+        control.start(run, command=SLEEPER)
     sleeper.kill()
     sleeper.wait()
-    other = launch.start(run, command=SLEEPER)
+    other = control.start(run, command=SLEEPER)
     other.kill()
     other.wait()
 
 
 def test_a_signal_that_comes_before_a_trainer_can_heed_it_is_not_lost(run):
     slow = "import time; time.sleep(0.5); print('ready', flush=True);" + LET_IN + "time.sleep(600)"
-    trainer = launch.start(run, command=(sys.executable, "-c", slow))
-    launch.stop(run)
+    trainer = control.start(run, command=(sys.executable, "-c", slow))
+    control.stop(run)
     assert trainer.wait() == -signal.SIGTERM
     assert run.log.read_text() == "ready\n"
 
@@ -211,36 +212,36 @@ def test_a_run_of_another_host_is_left_alone(run):
     identity = process.identify()
     run.write_process(msgspec.structs.replace(identity, host="other-host"))
     with pytest.raises(ProcessError, match="launched on other-host and may still run there"):
-        launch.start(run, command=SLEEPER)
+        control.start(run, command=SLEEPER)
     with pytest.raises(ProcessError, match="stop it there"):
-        launch.stop(run)
+        control.stop(run)
 
 
 def test_a_recycled_pid_is_never_signalled(run):
     own = process.identify()
     run.write_process(msgspec.structs.replace(own, birth="another"))
     with pytest.raises(ProcessError, match="no trainer to stop"):
-        launch.kill(run)
+        control.kill(run)
 
 
 def test_stop_ends_the_trainer(run, sleeper):
-    launch.stop(run)
+    control.stop(run)
     assert sleeper.wait() == -signal.SIGTERM
 
 
 def test_kill_ends_the_trainer(run, sleeper):
-    launch.kill(run)
+    control.kill(run)
     assert sleeper.wait() == -signal.SIGKILL
 
 
 def test_a_trainer_that_does_not_stop_is_told(run):
     ignoring = "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready'); time.sleep(600)"
-    trainer = launch.start(run, command=(sys.executable, "-c", ignoring))
+    trainer = control.start(run, command=(sys.executable, "-c", ignoring))
     while "ready" not in run.log.read_text():
         assert trainer.poll() is None
     try:
         with pytest.raises(ProcessError, match="has not stopped within 0 s; kill it with domcli kill"):
-            launch.stop(run, timeout=0)
+            control.stop(run, timeout=0)
     finally:
         trainer.kill()
         trainer.wait()
@@ -248,12 +249,12 @@ def test_a_trainer_that_does_not_stop_is_told(run):
 
 def test_a_run_that_was_never_launched_cannot_be_stopped(run):
     with pytest.raises(ProcessError, match="has no trainer to stop: it is lost"):
-        launch.stop(run)
+        control.stop(run)
 
 
 def test_a_trainer_that_cannot_start_is_one_sentence(run):
     with pytest.raises(ProcessError, match="cannot start the trainer"):
-        launch.start(run, command=("/nonexistent/python",))
+        control.start(run, command=("/nonexistent/python",))
 
 
 def test_a_trainer_whose_identity_cannot_be_written_is_not_left_alone(run, monkeypatch):
@@ -265,5 +266,5 @@ def test_a_trainer_whose_identity_cannot_be_written_is_not_left_alone(run, monke
     original = process.identify
     monkeypatch.setattr(process, "identify", lambda pid: started.append(original(pid)) or started[0])
     with pytest.raises(StorageError, match="No space left"):
-        launch.start(run, command=SLEEPER)
+        control.start(run, command=SLEEPER)
     assert process.liveness(started[0]) == "gone"

@@ -12,11 +12,11 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from domcli import devices, launch, owners, process
+from domcli import devices, locks, owners, process
 from domcli.devices import CPU, Device
 from domcli.errors import ProcessError, StorageError
 from domcli.events import Failed, Finished
-from domcli.launch import locks, queue, slots, supervisor
+from domcli.launch import control, prepare, queue, slots, supervisor
 from domcli.launch.supervisor import Supervisor
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
@@ -46,9 +46,9 @@ def queued(tmp_path):
     def make(chosen=(CPU,), **changes) -> RunDirectory:
         nonlocal made
         made += 1
-        ticket = launch.new_ticket(chosen, "auto", place=made)
+        ticket = queue.new_ticket(chosen, "auto", place=made)
         ticket = msgspec.structs.replace(ticket, queued=1000.0, folder=str(tmp_path), **changes)
-        return launch.create_run(Settings(), f"run{made}", tmp_path, f"run{made}", "domcli run", ticket=ticket)
+        return prepare.create_run(Settings(), f"run{made}", tmp_path, f"run{made}", "domcli run", ticket=ticket)
 
     return make
 
@@ -106,7 +106,7 @@ def test_runs_start_in_order_as_slots_become_free(queued, tmp_path):
     boss = Supervisor(tmp_path, SLEEPER)
     boss.advance()
     assert status_of(*runs) == ["starting", "starting", "queued", "queued"]
-    launch.kill(runs[1])
+    control.kill(runs[1])
     advance_until(boss, lambda: status_of(runs[2]) == ["starting"])
     assert status_of(*runs) == ["starting", "lost", "starting", "queued"]
 
@@ -335,8 +335,8 @@ def test_a_stop_cancels_what_waits_and_asks_who_works(queued, tmp_path):
     first, second = queued(), queued()
     boss = Supervisor(tmp_path, SLEEPER)
     boss.advance()
-    assert launch.request_end(second, launch.request_stop) is None
-    assert launch.request_end(first, launch.request_stop).pid == first.read_process().pid
+    assert queue.request_end(second, control.request_stop) is None
+    assert queue.request_end(first, control.request_stop).pid == first.read_process().pid
     wait_gone(first)
     assert status_of(first, second) == ["lost", "stopped"]
 
@@ -345,7 +345,7 @@ def test_a_killed_run_is_not_retried(queued, tmp_path):
     run = queued(max_retries=3)
     boss = Supervisor(tmp_path, SLEEPER)
     boss.advance()
-    launch.kill(run)
+    control.kill(run)
     advance_until(boss, lambda: not boss.advance())
     assert run.read_ticket() is None
     assert read_run(run).process.exit_code == -signal.SIGKILL

@@ -12,10 +12,10 @@ import sys
 import msgspec
 import pytest
 
-from domcli import files, launch, owners
+from domcli import files, locks, owners
 from domcli.devices import CPU, Device
 from domcli.errors import StorageError
-from domcli.launch import locks, slots
+from domcli.launch import queue, slots
 
 TWO = (Device("cuda:0", "GPU-a"), Device("cuda:1", "GPU-b"))
 HOLDER = (sys.executable, "-c", "import sys; print('ready', flush=True); sys.stdin.read()")
@@ -178,7 +178,7 @@ def test_a_device_is_kept_by_the_process_it_was_handed_to(folder):
 
 
 def test_a_run_is_kept_from_the_devices_of_its_own_machine(tmp_path):
-    ticket = launch.new_ticket(TWO)
+    ticket = queue.new_ticket(TWO)
     assert slots.kept_from(tmp_path, ticket) == []
     assert list(tmp_path.iterdir()) == []
     kept = slots.keep(slots.host_folder(tmp_path), TWO[1])

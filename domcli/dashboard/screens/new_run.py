@@ -15,9 +15,11 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox, Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
-from domcli import launch, presets
+from domcli import presets
 from domcli.dashboard.settings_form import Form, choices, describe, problems_of, written
 from domcli.dashboard.steering import Order
+from domcli.launch import queue
+from domcli.sharing import choice
 
 KEY_WIDTH = 24
 
@@ -80,7 +82,7 @@ class NewRun(ModalScreen[Order | None]):
                 yield Input(placeholder="PRESET-seedN", id="name", compact=True)
             with Horizontal(classes="line"):
                 yield Label("jobs per GPU")
-                yield Input(launch.AUTO, id="jobs", compact=True)
+                yield Input(choice.AUTO, id="jobs", compact=True)
                 yield Label("retries")
                 yield Input(placeholder="0", id="retries", compact=True)
                 yield Tick("quick: a minute on digits", id="quick", compact=True)
@@ -224,7 +226,7 @@ class NewRun(ModalScreen[Order | None]):
     def _problems(self) -> list[str]:
         devices = self.form.devices.strip() or "auto"
         if devices not in self._devices:  # looking at the GPUs takes a moment
-            self._devices[devices] = problems_of(launch.choose_devices, devices)
+            self._devices[devices] = problems_of(queue.choose_devices, devices)
         return [*self.form.problems(), *self._devices[devices]]
 
     def _shown_dir(self) -> Path | None:

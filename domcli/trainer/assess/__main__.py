@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import os
 import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from domcli import evaluations, extensions, files
+from domcli import evaluations, extensions, files, locks
 from domcli.errors import CheckpointError, DomcliError, ProcessError, StorageError
 from domcli.rundir import RunDirectory
 from domcli.trainer import torch_environment
@@ -92,10 +91,8 @@ def _sole_process(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageError(f"cannot write in {folder}: {error.strerror}") from error
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ProcessError(f"another process is at work on this evaluation ({folder})") from None
+        if not locks.try_lock(lock):
+            raise ProcessError(f"another process is at work on this evaluation ({folder})")
         yield
     finally:
         os.close(lock)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import sys
@@ -11,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from domcli import locks
 from domcli.printable import printable_line
 
 ASIDE = ".domcli-part-"
@@ -26,7 +26,7 @@ def locked(folder: Path) -> Iterator[bool]:
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            locks.wait_and_lock(handle)
             alone = True
         except OSError:
             alone = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from domcli import files
+from domcli import files, locks
 from domcli.cachedir import cache_directory
 from domcli.files import replace_text
 from domcli.trainer import device as devices
@@ -36,7 +35,7 @@ def one_at_a_time(device: torch.device) -> Iterator[None]:
     with suppress(OSError):
         cache_directory().mkdir(parents=True, exist_ok=True)
         handle = os.open(_file(f"measuring-{name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        locks.wait_and_lock(handle)
     try:
         yield
     finally:

@@ -1,6 +1,7 @@
 """File locks: held by a process and those it passes them on to, given back by the kernel however they end.
 
 A lock file may lie where several users write: it is opened through no link, and nothing but the lock is done to it.
+No other module locks files, but for the one that finds out whether a file system has locks.
 """
 
 from __future__ import annotations
@@ -36,19 +37,33 @@ def acquire(path: Path, *, base: Path | None = None, shared: bool = False, priva
     except OSError as error:
         raise cannot_write(path, error, shared=shared) from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        return None
+        obtained = try_lock(handle)
     except OSError as error:
         os.close(handle)
         raise StorageError(
             f"files cannot be locked in {path.parent}: {error.strerror}; choose a runs directory on another file system"
         ) from error
+    if not obtained:
+        os.close(handle)
+        return None
     if private:  # only now: the mode of one that somebody else holds tells that they could
         with contextlib.suppress(OSError):  # a file system without modes
             os.fchmod(handle, 0o600)
     return handle
+
+
+def try_lock(handle: int) -> bool:
+    """Lock an open file; return False if somebody else holds it. Raises OSError where files cannot be locked."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def wait_and_lock(handle: int) -> None:
+    """Lock an open file, however long somebody else holds it. Raises OSError where files cannot be locked."""
+    fcntl.flock(handle, fcntl.LOCK_EX)
 
 
 @contextlib.contextmanager
@@ -143,10 +158,9 @@ def _opened(path: Path) -> int:
 
 def _is_locked(handle: int) -> bool:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return not try_lock(handle)
     except OSError:
         return True
-    return False
 
 
 def _is_own_process(written: bytes) -> bool:
