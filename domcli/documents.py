@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from domcli import origin
 from domcli.bounds import LAST_SECOND
 
 TIMES = ("created",)
@@ -30,4 +31,6 @@ def _is_as_it_must_be(key: str, value: Any) -> bool:
         return isinstance(value, str) or value is None
     if key in YES_OR_NO:
         return isinstance(value, bool)
+    if key == origin.KEY:
+        return origin.read(value) is not None
     return isinstance(value, int) if key in NUMBERS else True

@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -353,10 +353,10 @@ def require_unused(runs_dir: Path, name: str) -> None:
         )
 
 
-def unused_name(runs_dir: Path, wanted: str) -> str:
-    """Return the wanted name, or the first of `wanted-2`, `wanted-3`, ... that no run has."""
+def unused_name(runs_dir: Path, wanted: str, taken: Collection[str] = ()) -> str:
+    """Return the wanted name, or the first of `wanted-2`, `wanted-3`, ... that no run has and that is not `taken`."""
     name, number = wanted, 1
-    while os.path.lexists(runs_dir / name):
+    while name in taken or os.path.lexists(runs_dir / name):
         number += 1
         name = f"{wanted}-{number}"
     return name

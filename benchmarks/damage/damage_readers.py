@@ -27,6 +27,7 @@ from domcli.exchange import figures as paper_figures
 from domcli.exchange.imports import read_runs
 from domcli.exchange.table import csv_text
 from domcli.launch.estimate import cost_key
+from domcli.origin import origin_of
 from domcli.printable import as_json
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
@@ -184,6 +185,7 @@ READERS: dict[str, Reader] = {
     "presets.resolve --set": Reader("override", _override),
     "launch.estimate.cost_key": Reader("settings.toml", lambda run: cost_key(run.read_settings())),
     "rundir.read_environment": Reader("environment.json", lambda run: as_json(run.read_environment())),
+    "origin.origin_of": Reader("environment.json", lambda run: origin_of(run.read_environment())),
     "rundir.update_environment": Reader("environment.json", lambda run: run.update_environment({"threads": 1})),
     "rundir.read_process": Reader("process.json", lambda run: run.read_process()),
     "rundir.read_ticket": Reader("queue.json", lambda run: run.read_ticket()),

@@ -115,6 +115,10 @@ def environment_of() -> dict[str, Any]:
         "command_line": "domcli run pgd-dom-re", "no_graphs": "a reason", "not_compiled": "a reason",
         "startup": {"seconds": {"total": 3.0, "imports": 1.0}}, "import_remarks": ["a remark"],
         "official_version": "V1.0.3",
+        "origin": {
+            "command": ["domcli", "run", "pgd-dom-re"], "presets": ["pgd-dom-re"], "preset": "pgd-dom-re",
+            "overrides": ["train.epochs=3"], "quick": False, "seeds": [0, 1], "name": None, "runs_dir": None,
+        },
     }  # fmt: skip
 
 

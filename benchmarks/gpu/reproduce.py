@@ -27,7 +27,7 @@ from reproduce_session import CHECKOUT, CLOSING_SECONDS, INTERRUPTED, MISSING, F
 from domcli import presets
 from domcli.errors import DeviceError, DomcliError, SettingsError, StorageError
 from domcli.launch import queue
-from domcli.launch.planning import parse_seeds
+from domcli.launch.order import parse_seeds
 from domcli.sharing import choice
 
 LEAST_BUDGET = CLOSING_SECONDS + START_SECONDS

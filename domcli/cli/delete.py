@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -28,23 +27,18 @@ def delete(
 ) -> None:
     """Delete runs with their checkpoints, logs and results, after asking once; queued runs leave the queue."""
     from domcli.cli.selection import select_runs
-    from domcli.launch.queue import delete as remove
-    from domcli.launch.queue import require_made
+    from domcli.launch import actions
 
     found = select_runs(names, states, runs_dir, verb="delete")
-    _refuse_at_work(found)
-    for run in found:
-        require_made(run.directory)
-        run.directory.require_own("delete")
+    _require_deletable(found)
     agreed = found if yes or (found and _agreed(found)) else []
     deleted: list[str] = []
     try:
         for run in agreed:
-            try:
-                remove(run.directory)
-            finally:  # a run that is gone is deleted, even if some of its files could not be
-                if not os.path.lexists(run.directory.path):
-                    deleted.append(run.directory.name)
+            (result,) = actions.delete([run])
+            deleted += [run.directory.name] if result.happened == "deleted" else []
+            if result.error is not None:
+                raise result.error
     finally:
         if as_json:
             output.json_data(deleted)
@@ -52,16 +46,21 @@ def delete(
             output.note(f"deleted {_count(len(deleted))}" if deleted else "nothing was deleted")
 
 
-def _refuse_at_work(found: Sequence[Run]) -> None:
-    from domcli.locks import is_held
+def _require_deletable(found: Sequence[Run]) -> None:
+    """Raise the DomcliError of what cannot be deleted, before anything is."""
+    from domcli.launch.actions import undeletable
+    from domcli.launch.rules import Hindered
 
-    at_work = [run for run in found if run.status in ("starting", "running") or is_held(run.directory.lock)]
+    refused = [(run, error) for run in found if (error := undeletable(run)) is not None]
+    at_work = [run for run, error in refused if isinstance(error, Hindered)]
     if at_work:
         names = ", ".join(run.directory.name for run in at_work[:MOST]) + (" ..." if len(at_work) > MOST else "")
         references = " ".join(options.reference(run.directory) for run in at_work[:MOST])
         raise ProcessError(
             f"{names}: a trainer is at work; stop {_them(at_work)} first with: {options.program()} stop {references}"
         )
+    if refused:
+        raise refused[0][1]
 
 
 def _agreed(found: Sequence[Run]) -> bool:

@@ -9,14 +9,15 @@ from domcli.cli import figures, output
 from domcli.plural import counted, plural
 
 if TYPE_CHECKING:
-    from domcli.launch.planning import Planned
+    from domcli.launch.order import Planned
     from domcli.ticket import Ticket
 
 
-def show(planned: list[Planned], tickets: list[Ticket], runs_dir: Path, *, as_json: bool) -> None:
+def show(planned: list[Planned], runs_dir: Path, *, as_json: bool) -> None:
     """Write the runs in queue order with their estimated time to stdout, and the time of all together."""
     from domcli.launch.estimate import Estimator, duration_of_all
 
+    tickets = [one.ticket for one in planned]
     estimator = Estimator(runs_dir, tickets[0])
     seconds = [estimator.seconds(one.settings) for one in planned]
     # A run that shares a device with fewer others keeps those behind it waiting: only the fewest can be counted on.
@@ -24,18 +25,17 @@ def show(planned: list[Planned], tickets: list[Ticket], runs_dir: Path, *, as_js
     total = duration_of_all(seconds, slots)
     known = [time for time in seconds if time is not None]
     of_known = duration_of_all(known, slots) if known else None
-    names = _names(planned, runs_dir)
     if as_json:
-        runs = _as_json(planned, tickets, names, seconds)
+        runs = _as_json(planned, seconds)
         devices = [device.name for device in tickets[0].devices]
         output.json_data(
             {"runs": runs, "devices": devices, "slots": slots, "seconds": total, "known_seconds": of_known}
         )
         return
-    width = max(len(name) for name in names)
-    for name, one, time in zip(names, planned, seconds, strict=True):
+    width = max(len(one.name) for one in planned)
+    for one, time in zip(planned, seconds, strict=True):
         epochs = f"{one.settings.train.epochs:>4} {plural(one.settings.train.epochs, 'epoch'):6}"
-        output.data(f"{name:{width}}  {epochs}  {_hours(time)}")
+        output.data(f"{one.name:{width}}  {epochs}  {_hours(time)}")
     text = counted(len(planned), "run")
     where = ", ".join(device.name for device in tickets[0].devices)
     part = "" if len(known) in (0, len(seconds)) else f" for {len(known)} of them, the others are not known"
@@ -53,18 +53,16 @@ def show(planned: list[Planned], tickets: list[Ticket], runs_dir: Path, *, as_js
         )
 
 
-def _as_json(
-    planned: list[Planned], tickets: list[Ticket], names: list[str], seconds: list[float | None]
-) -> list[dict[str, Any]]:
+def _as_json(planned: list[Planned], seconds: list[float | None]) -> list[dict[str, Any]]:
     return [
         {
-            "name": name,
+            "name": one.name,
             "preset": one.preset,
             "seed": one.settings.train.seed,
             "seconds": time,
-            "jobs_per_gpu": ticket.jobs,
+            "jobs_per_gpu": one.ticket.jobs,
         }
-        for name, one, time, ticket in zip(names, planned, seconds, tickets, strict=True)
+        for one, time in zip(planned, seconds, strict=True)
     ]
 
 
@@ -78,20 +76,6 @@ def _at_a_time(tickets: list[Ticket]) -> str:
     if most == 1:
         return "one after another"
     return f"{most} at a time" if fewest == most else f"{fewest} to {most} at a time"
-
-
-def _names(planned: list[Planned], runs_dir: Path) -> list[str]:
-    """Return the names that the runs would get now, numbered where they are taken."""
-    from domcli.rundir import unused_name
-
-    names: list[str] = []
-    for one in planned:
-        name, number = unused_name(runs_dir, one.wanted_name), 1
-        while name in names:
-            number += 1
-            name = unused_name(runs_dir, f"{one.wanted_name}-{number}")
-        names.append(name)
-    return names
 
 
 def _hours(seconds: float | None) -> str:

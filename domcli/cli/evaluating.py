@@ -18,16 +18,15 @@ from domcli.cli import output
 from domcli.cli.evaluation_text import checkpoint, parameters
 from domcli.cli.evaluation_view import EvaluationView, make_view
 from domcli.cli.follow import Interrupts
-from domcli.cli.launching import JOBS_PER_GPU
 from domcli.cli.listening import end, listen
 from domcli.cli.options import shown_path
 from domcli.devices import Device
 from domcli.errors import DomcliError, ProcessError
 from domcli.evaluations import Evaluation, Plan, Refusal
 from domcli.launch import control, queue, slots
+from domcli.launch.terms import Terms
 from domcli.rundir import RunDirectory
 from domcli.settings import Settings
-from domcli.sharing import choice
 
 PROCESS: Sequence[str] = children.command("domcli.trainer.assess")
 LOG = "evaluation.log"
@@ -56,9 +55,8 @@ def attack_checkpoint(run: RunDirectory, plan: Plan, settings: Settings, wanted:
     what was found, a second one kills. Raises the DomcliError that says why there is no result; typer.Exit after an
     interrupt.
     """
-    number = choice.parse(jobs_per_gpu, JOBS_PER_GPU)
     chosen = queue.choose_devices(wanted)
-    jobs = choice.Automatic(chosen).jobs(settings) if number is None else number
+    (jobs,) = Terms(devices=wanted, jobs=jobs_per_gpu).jobs_of([settings], chosen)
     ending = None
     with run.pinned("evaluate"), Interrupts() as interrupts:
         folder = evaluations.prepare(run, plan)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
@@ -18,7 +17,8 @@ from domcli import files
 from domcli.cli import output
 from domcli.errors import DomcliError
 from domcli.events import Failed
-from domcli.launch import control, queue
+from domcli.launch import actions, queue
+from domcli.launch.rules import AT_WORK
 from domcli.printable import printable_line
 from domcli.rundir import RunDirectory
 from domcli.runs import Run, RunReader
@@ -30,7 +30,6 @@ MOST_STALLS = 10
 LOG_TAIL_BYTES = 8192
 REFUSED_EXIT = 2
 """What a trainer exits with when it refuses during set-up, before anything is trained."""
-AT_WORK = ("queued", "starting", "running")
 LOADING = "loading PyTorch and the data"
 """What a trainer does before its first event."""
 
@@ -219,13 +218,8 @@ def _wake_one(folder: Path) -> str | None:
 
 def _pass_on(runs: Sequence[Run], *, kill: bool, view: View) -> None:
     """Take the runs out of the queue, and ask their trainers to stop or kill them."""
-    ask = control.kill if kill else control.request_stop
-    # What waits is taken out first: it would begin as soon as another run ends.
-    asked = False
-    for run in sorted(runs, key=lambda run: run.status != "queued"):
-        if not ended(run):
-            with contextlib.suppress(DomcliError):  # it has ended by itself at this moment
-                asked = queue.request_end(run.directory, ask) is not None or asked
+    end = actions.kill if kill else actions.stop
+    asked = [result for result in end([run for run in runs if not ended(run)]) if result.process is not None]
     if not asked:
         return
     whom, who = ("them", "trainers write checkpoints") if len(runs) > 1 else ("it", "the trainer writes a checkpoint")

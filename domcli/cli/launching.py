@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from domcli.cli.follow import Interrupts, Outcome
     from domcli.rundir import RunDirectory
     from domcli.settings import Settings
-    from domcli.ticket import Ticket
 
 RUN_FAILED = 1
 REFUSED = 2
@@ -52,15 +51,6 @@ MaxRetries = Annotated[
         "--max-retries", metavar="N", min=0, help="Resume a run that failed or crashed by itself, N times at the most."
     ),
 ]
-
-
-def tickets(experiments: Sequence[Settings], devices: str, jobs_per_gpu: str, max_retries: int) -> list[Ticket]:
-    """Return tickets for the runs of one command, in their order. Raises DeviceError or SettingsError."""
-    from domcli.launch import queue
-    from domcli.sharing import choice
-
-    jobs = choice.parse(jobs_per_gpu, JOBS_PER_GPU)
-    return queue.new_tickets(experiments, devices, jobs, max_retries)
 
 
 def warn_of(experiments: Iterable[Settings]) -> None:

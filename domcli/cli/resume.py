@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,11 +12,9 @@ from domcli.plural import counted
 
 if TYPE_CHECKING:
     from domcli.cli.follow import Interrupts
+    from domcli.launch.actions import Result
     from domcli.rundir import RunDirectory
     from domcli.runs import Run
-    from domcli.settings import Settings
-
-FAILED = ["failed", "lost"]
 
 
 def resume(
@@ -43,15 +40,18 @@ def resume(
     that is 0, so there it is refused.
     """
     from domcli.cli.selection import select_runs
+    from domcli.launch import actions
+    from domcli.launch.terms import Terms
 
     found = select_runs(runs, states, runs_dir, verb="resume")
     if epochs is not None:
         _require_extensible(found, epochs)
-    refused = {run.directory.name: why for run in found if epochs is None and (why := _why_not(run))}
     for run in found:
         if run.status == "failed" and run.state.diverged:
             output.warning(f"{run.directory.name} diverged; gone on with on the same kind of device, it does so again")
-    _queue(found, refused, devices, jobs_per_gpu, max_retries, epochs=epochs, detach=detach, as_json=as_json)
+    terms = Terms(devices=devices, jobs=jobs_per_gpu, retries=str(max_retries))
+    results = actions.resume(found, terms, "resume" if epochs is None else "extend", epochs)
+    _conclude(results, detach=detach, as_json=as_json)
 
 
 def retry(
@@ -65,10 +65,12 @@ def retry(
 ) -> None:
     """Resume failed and lost runs: all of them, or those among the runs that are named."""
     from domcli.cli.selection import select_runs
+    from domcli.launch import actions, rules
+    from domcli.launch.terms import Terms
 
-    found = select_runs(runs, FAILED, runs_dir, verb="retry")
-    refused = {run.directory.name: why for run in found if (why := _why_not(run) or _why_not_again(run))}
-    _queue(found, refused, devices, jobs_per_gpu, max_retries, detach=detach, as_json=as_json)
+    found = select_runs(runs, list(rules.FAILED), runs_dir, verb="retry")
+    terms = Terms(devices=devices, jobs=jobs_per_gpu, retries=str(max_retries))
+    _conclude(actions.resume(found, terms, "retry"), detach=detach, as_json=as_json)
 
 
 def follow(
@@ -81,8 +83,9 @@ def follow(
 
     It only looks on: Ctrl-C leaves and touches nothing, `domcli stop` stops.
     """
-    from domcli.cli.follow import AT_WORK, Onlooker
+    from domcli.cli.follow import Onlooker
     from domcli.cli.selection import select_runs
+    from domcli.launch.rules import AT_WORK
 
     found = select_runs(runs, states or ([] if runs else list(AT_WORK)), runs_dir, verb="follow")
     _follow(_readable(found), Onlooker(), as_json=as_json)
@@ -94,11 +97,12 @@ def _require_extensible(found: list[Run], epochs: int) -> None:
     Raises the DomcliError of the first that cannot.
     """
     from domcli.launch.extend import extended
+    from domcli.launch.rules import Hindered, hindrance
 
     spans = {}
     for run in found:
-        if (why := _at_work(run)) is not None:
-            raise ProcessError(why)
+        if (why := hindrance("extend", run)) is not None:
+            raise ProcessError(_worded(Hindered(run, why)))
         run.directory.require_own("resume")
         spans[run.directory.name] = extended(run, epochs).train.span
     for name, span in spans.items():
@@ -109,107 +113,59 @@ def _require_extensible(found: list[Run], epochs: int) -> None:
             )
 
 
-def _queue(
-    found: list[Run],
-    refused: Mapping[str, str],
-    devices: str,
-    jobs_per_gpu: str,
-    max_retries: int,
-    *,
-    epochs: int | None = None,
-    detach: bool,
-    as_json: bool,
-) -> None:
-    """Queue the runs but for those that are refused, each for its reason, and follow them."""
-    import msgspec
-
+def _conclude(results: list[Result], *, detach: bool, as_json: bool) -> None:
+    """Say which runs are left out, and follow those that were queued. Raises DomcliError if none was."""
     from domcli.cli.follow import Interrupts
     from domcli.cli.summary import as_json as summary
-    from domcli.launch import queue
     from domcli.runs import read_run
 
-    if not found:
-        return
-    resumable = _resumable(found, refused)
-    directories = list(resumable)
-    tickets = launching.tickets(list(resumable.values()), devices, jobs_per_gpu, max_retries)
-    for directory, ticket in zip(directories, tickets, strict=True):
-        queue.enqueue(directory, msgspec.structs.replace(ticket, epochs=epochs))
-    for folder in {directory.path.parent for directory in directories}:
-        queue.wake(folder)
+    directories = [result.directory for result in results if result.happened == "queued"]
+    _tell_left_out([result.error for result in results if result.error is not None], whole=not directories)
     if not detach:
         _follow(directories, Interrupts(), as_json=as_json)
-        return
-    launching.tell_detached(directories)
-    if as_json:
-        output.json_data([summary(read_run(directory)) for directory in directories])
-
-
-def _resumable(found: list[Run], refused: Mapping[str, str]) -> dict[RunDirectory, Settings]:
-    """Return the runs that can go on, with their settings, and say which cannot.
-
-    Raises DomcliError, before any is queued, if none can.
-    """
-    left_out: list[DomcliError] = [ProcessError(why) for why in refused.values()]
-    wanted = [run for run in found if run.directory.name not in refused]
-    resumable = {run.directory: settings for run in wanted if (settings := _settings_of(run, left_out, untouched=True))}
-    _tell_left_out(left_out, whole=not resumable)
-    return resumable
+    elif directories:
+        launching.tell_detached(directories)
+        if as_json:
+            output.json_data([summary(read_run(directory)) for directory in directories])
 
 
 def _readable(found: list[Run]) -> list[RunDirectory]:
     """Return the runs that can be shown as they go on, and say which cannot. Raises DomcliError if none can."""
-    refused: list[DomcliError] = []
-    readable = [run.directory for run in found if _settings_of(run, refused)]
-    _tell_left_out(refused, whole=not readable)
+    problems = {run.directory: _problem_of(run) for run in found}
+    readable = [directory for directory, problem in problems.items() if problem is None]
+    _tell_left_out([problem for problem in problems.values() if problem is not None], whole=not readable)
     return readable
 
 
-def _settings_of(run: Run, refused: list[DomcliError], *, untouched: bool = False) -> Settings | None:
-    """Return the settings of a run; None if they cannot be read or must not be trusted, which `refused` then tells."""
+def _problem_of(run: Run) -> DomcliError | None:
+    """Return why the settings of a run cannot be read."""
     from domcli.presets import from_run
 
     try:
-        if untouched:
-            run.directory.require_own("resume")
-            run.directory.require_untouched()
-        return from_run(run.directory)
+        from_run(run.directory)
     except DomcliError as error:
-        refused.append(error)
-        return None
+        return error
+    return None
 
 
 def _tell_left_out(refused: list[DomcliError], *, whole: bool) -> None:
     """Say which runs are left out and why. Raises DomcliError if it is all of them."""
-    if whole and refused:
-        raise DomcliError(*(why for error in refused for why in error.sentences))
-    for error in refused:
-        for why in error.sentences:
-            output.note(f"left out: {why}")
+    sentences = [why for error in refused for why in _worded(error).split("\n")]
+    if whole and sentences:
+        raise DomcliError(*sentences)
+    for why in sentences:
+        output.note(f"left out: {why}")
 
 
-def _why_not(run: Run) -> str | None:
-    from domcli.launch.extend import is_complete
+def _worded(error: DomcliError) -> str:
+    """Return what is wrong, with what can be typed instead."""
+    from domcli.launch.rules import Hindered
 
-    if is_complete(run):
-        return f"{run.directory.name} is finished: there is nothing left to resume; --epochs N trains it on to epoch N"
-    return _at_work(run)
-
-
-def _why_not_again(run: Run) -> str | None:
-    if run.state.diverged:
-        return f"{run.directory.name} diverged, and would again: other settings are needed, in a new run"
-    return None
-
-
-def _at_work(run: Run) -> str | None:
-    name = run.directory.name
-    if run.status == "queued":
-        return f"{name} is queued already"
-    if run.status in ("starting", "running"):
-        pid = f" (process {run.process.pid})" if run.process else ""
-        return f"{name} already has a trainer{pid}; stop it first, or look on with {options.program()} follow"
-    return None
+    if isinstance(error, Hindered) and error.why == "complete":
+        return f"{error}; --epochs N trains it on to epoch N"
+    if isinstance(error, Hindered) and error.why == "at work":
+        return f"{error}, or look on with {options.program()} follow"
+    return str(error)
 
 
 def _follow(directories: list[RunDirectory], interrupts: Interrupts, *, as_json: bool) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,21 +14,7 @@ from domcli.errors import NoRoomError, ProcessError, SettingsError
 
 if TYPE_CHECKING:
     from domcli.cli.follow import Outcome
-    from domcli.launch.planning import Planned
-    from domcli.ticket import Ticket
-
-
-@dataclass(frozen=True)
-class Manner:
-    """How the runs of one command are launched and shown."""
-
-    runs_dir: Path
-    as_json: bool
-
-    @property
-    def command_line(self) -> str:
-        """What was typed."""
-        return shlex.join(["domcli", *sys.argv[1:]])
+    from domcli.launch.order import Planned
 
 
 def run(
@@ -74,68 +58,78 @@ def run(
     Runs start in order when a device is free. Ctrl-C takes them out of the queue and asks their trainers to write a
     checkpoint and stop; a second one kills. Ctrl-\\ or closing the terminal leaves them at work.
     """
-    from domcli.launch import prepare
-    from domcli.launch.planning import all_presets, plan
+    from domcli.launch.order import Order, all_presets
 
     if not presets and not all_paper:
         raise SettingsError("nothing to run: give a preset (`domcli presets` lists them), or --all-paper")
-    manner = Manner(options.resolve_runs_dir(runs_dir), as_json)
-    wanted = [*(presets or []), *(all_presets() if all_paper else [])]
-    planned = plan(wanted, seeds, overrides or [], manner.runs_dir, name, quick=quick)
+    order = Order(
+        presets=(*(presets or ()), *(all_presets() if all_paper else ())),
+        seeds=seeds,
+        overrides=tuple(overrides or ()),
+        quick=quick,
+        name=name,
+        devices=devices,
+        jobs=jobs_per_gpu,
+        retries=str(max_retries),
+        runs_dir=None if runs_dir is None else str(runs_dir),
+    )
+    folder = options.resolve_runs_dir(runs_dir)
+    planned = order.plan(folder, ["domcli", *sys.argv[1:]])
     launching.warn_of(one.settings for one in planned)
-    tickets = launching.tickets([one.settings for one in planned], devices, jobs_per_gpu, max_retries)
-    try:
-        prepare.preflight([one.settings for one in planned], manner.runs_dir)
-    except NoRoomError as error:
-        if not dry_run:  # a plan may be looked at where it cannot be carried out yet
-            raise
-        output.warning(str(error))
     if dry_run:
-        from domcli.cli.dry_run import show
-
-        show(planned, tickets, manner.runs_dir, as_json=as_json)
-        return
-    if detach:
-        _start_detached(planned, tickets, manner)
+        _show(planned, folder, as_json=as_json)
+    elif detach:
+        _start_detached(planned, folder, as_json=as_json)
     else:
-        _run_all(planned, tickets, manner)
+        _run_all(planned, folder, as_json=as_json)
 
 
-def _run_all(planned: list[Planned], tickets: list[Ticket], manner: Manner) -> None:
+def _show(planned: list[Planned], runs_dir: Path, *, as_json: bool) -> None:
+    from domcli.cli.dry_run import show
+    from domcli.launch.prepare import preflight
+
+    try:
+        preflight([one.settings for one in planned], runs_dir)
+    except NoRoomError as error:  # a plan may be looked at where it cannot be carried out yet
+        output.warning(str(error))
+    show(planned, runs_dir, as_json=as_json)
+
+
+def _run_all(planned: list[Planned], runs_dir: Path, *, as_json: bool) -> None:
     """Queue the runs and follow them. Runs that their trainers refuse leave nothing behind but the reason."""
     from domcli.cli.follow import Interrupts
     from domcli.launch import queue
-    from domcli.launch.planning import create
+    from domcli.launch.order import create
 
-    made = launching.folders_to_make(manner.runs_dir)
+    made = launching.folders_to_make(runs_dir)
     with Interrupts() as interrupts:
-        directories = create(planned, tickets, manner.runs_dir, manner.command_line)
-        queue.wake(manner.runs_dir)
+        directories = create(planned, runs_dir)
+        queue.wake(runs_dir)
         outcomes = launching.watch(directories, interrupts)
     # A retry may be refused, too: what has been trained before it stays.
     refused = [outcome for outcome in outcomes if outcome.ending == "refused" and not outcome.run.state.started]
     for outcome in refused:
         _discard(outcome, several=len(outcomes) > 1)
     if refused and len(refused) == len(outcomes):
-        _remove(made, manner.runs_dir)
+        _remove(made, runs_dir)
     if len(outcomes) == len(refused) == 1:
         raise ProcessError(str(refused[0].reason))
     kept = [outcome for outcome in outcomes if outcome not in refused]
-    end = launching.conclude(kept, interrupts, as_json=manner.as_json)
+    end = launching.conclude(kept, interrupts, as_json=as_json)
     raise end if not refused else typer.Exit(max(end.exit_code, launching.RUN_FAILED if kept else launching.REFUSED))
 
 
-def _start_detached(planned: list[Planned], tickets: list[Ticket], manner: Manner) -> None:
-    from domcli.cli.summary import as_json
+def _start_detached(planned: list[Planned], runs_dir: Path, *, as_json: bool) -> None:
+    from domcli.cli.summary import as_json as summary
     from domcli.launch import queue
-    from domcli.launch.planning import create
+    from domcli.launch.order import create
     from domcli.runs import read_run
 
-    directories = create(planned, tickets, manner.runs_dir, manner.command_line)
-    queue.wake(manner.runs_dir)
+    directories = create(planned, runs_dir)
+    queue.wake(runs_dir)
     launching.tell_detached(directories)
-    if manner.as_json:
-        output.json_data([as_json(read_run(directory)) for directory in directories])
+    if as_json:
+        output.json_data([summary(read_run(directory)) for directory in directories])
 
 
 def _discard(outcome: Outcome, *, several: bool) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from domcli.cli import options, output
-from domcli.errors import DomcliError, ProcessError
+from domcli.errors import ProcessError
 
 if TYPE_CHECKING:
     from domcli.process import ProcessIdentity
@@ -35,60 +34,57 @@ def stop(
 
     found = select_runs(runs, states, runs_dir, verb="stop")
     if kill_them:
-        _end_each(found, _kill)
+        _kill(found)
         return
+    from domcli.launch import actions
+
     # All are asked before any is waited for, so that they write their checkpoints at the same time.
-    asked: dict[str, ProcessIdentity] = {}
-    _end_each(found, lambda directory: _ask(directory, asked), lambda directory: _wait(directory, asked))
+    results = actions.stop(_meant(found))
+    for result in results:
+        if result.happened == "taken out of the queue":
+            _tell_taken_out(result.directory)
+    problems = [str(result.error) for result in results if result.error is not None]
+    asked = [(result.directory, result.process) for result in results if result.process is not None]
+    problems += [problem for one in asked if (problem := _wait(*one)) is not None]
+    if problems:
+        raise ProcessError(*problems)
 
 
 def kill(runs: options.RunNames = None, states: options.States = None, runs_dir: options.RunsDir = None) -> None:
     """End trainers at once; what they did since their last checkpoints is lost. Takes runs out of the queue."""
     from domcli.cli.selection import select_runs
 
-    _end_each(select_runs(runs, states, runs_dir, verb="kill"), _kill)
+    _kill(select_runs(runs, states, runs_dir, verb="kill"))
 
 
-def _end_each(found: list[Run], *steps: Callable[[RunDirectory], None]) -> None:
-    """Take every run that is queued or at work through the steps, then raise what stood in the way of any.
+def _kill(found: list[Run]) -> None:
+    from domcli.launch import actions
 
-    Runs that have ended are in nobody's way as long as there are others: a glob fits them, too.
-    """
-    from domcli.cli.follow import AT_WORK
-
-    # What waits is taken out first: it would begin as soon as another run ends.
-    waiting = [run.directory for run in found if run.status == "queued"]
-    live = waiting + [run.directory for run in found if run.status in AT_WORK and run.status != "queued"]
-    chosen = live or [run.directory for run in found]
-    problems = [problem for step in steps for directory in chosen if (problem := _problem_of(step, directory))]
+    results = actions.kill(_meant(found))
+    for result in results:
+        if result.happened == "taken out of the queue":
+            _tell_taken_out(result.directory)
+        elif result.happened == "killed":
+            _tell_ended(result.directory, "killed")
+    problems = [str(result.error) for result in results if result.error is not None]
     if problems:
         raise ProcessError(*problems)
 
 
-def _problem_of(end: Callable[[RunDirectory], None], directory: RunDirectory) -> str | None:
-    try:
-        end(directory)
-    except DomcliError as error:
-        return str(error)
-    return None
+def _meant(found: list[Run]) -> list[Run]:
+    """Return the runs that are queued or at work; all where none is.
+
+    Runs that have ended are in nobody's way as long as there are others: a glob fits them, too.
+    """
+    from domcli.launch.rules import can
+
+    return [run for run in found if can("stop", run)] or found
 
 
-def _ask(directory: RunDirectory, asked: dict[str, ProcessIdentity]) -> None:
-    from domcli.launch import control, queue
-
-    identity = queue.request_end(directory, control.request_stop)
-    if identity is None:
-        _tell_taken_out(directory)
-    else:
-        asked[str(directory.path)] = identity
-
-
-def _wait(directory: RunDirectory, asked: dict[str, ProcessIdentity]) -> None:
+def _wait(directory: RunDirectory, identity: ProcessIdentity) -> str | None:
+    """Wait for a trainer that was asked to stop; return what is wrong if it does not."""
     from domcli.launch import control
 
-    identity = asked.get(str(directory.path))
-    if identity is None:
-        return
     began, told = time.monotonic(), ""
     while True:
         try:
@@ -98,7 +94,7 @@ def _wait(directory: RunDirectory, asked: dict[str, ProcessIdentity]) -> None:
             awaited = _awaited(directory)
         if time.monotonic() - began >= MOST_SECONDS:
             at_once = f"{options.program()} kill {options.reference(directory)}"
-            raise ProcessError(
+            return (
                 f"{directory.name} was asked to stop and has not within {MOST_SECONDS / 60:.0f} minutes: {awaited}. "
                 f"It stops once that is done; to end it at once: {at_once}"
             )
@@ -106,6 +102,7 @@ def _wait(directory: RunDirectory, asked: dict[str, ProcessIdentity]) -> None:
             output.note(f"{directory.name} was asked to stop: {awaited} (Ctrl-C ends the waiting, not the stopping)")
             told = awaited
     _tell_ended(directory, "stopped")
+    return None
 
 
 def _awaited(directory: RunDirectory) -> str:
@@ -124,15 +121,6 @@ def _awaited(directory: RunDirectory) -> str:
         what = "test" if progress.phase == "test" else "attack on the training set"
         place = f"in the {what} of epoch {progress.epoch}, at batch {progress.step} of {progress.steps}"
     return f"its trainer is {place}, ends what it has begun there, and then writes a checkpoint"
-
-
-def _kill(directory: RunDirectory) -> None:
-    from domcli.launch import control, queue
-
-    if queue.request_end(directory, control.kill) is None:
-        _tell_taken_out(directory)
-    else:
-        _tell_ended(directory, "killed")
 
 
 def _tell_taken_out(directory: RunDirectory) -> None:

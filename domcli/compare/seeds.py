@@ -8,9 +8,10 @@ from pathlib import Path
 
 from domcli.compare.groups import Group, identity, run_name
 from domcli.compare.records import Record, flatten, read_record
-from domcli.errors import RunDirectoryError
+from domcli.errors import DomcliError, RunDirectoryError
 from domcli.finding import list_runs
 from domcli.naming import seed_name
+from domcli.origin import Origin, origin_of
 from domcli.rundir import RunDirectory
 from domcli.runs import Run
 
@@ -46,24 +47,18 @@ def more_command(group: Group, siblings: Sequence[Record] = (), lacking: int | N
     how the group's runs were launched.
     """
     record = group.records[0]
-    written = record.environment.get("command_line")
-    preset = record.environment.get("preset")
-    if not isinstance(written, str) or not isinstance(preset, str):
+    origin = origin_of(record.environment) or _older_origin(record, group)
+    if origin is None:
         return None
-    try:
-        words = shlex.split(written)
-    except ValueError:
-        return None
-    file = next((word for word in words if word.endswith(".toml") and Path(word).stem == preset), None)
-    quick = ["--quick"] if record.environment.get("quick") is True else []
-    settings = (text for text in _values(words, "--set") if not text.startswith("train.seed"))
+    quick = ["--quick"] if origin.quick else []
+    settings = (text for text in origin.overrides if not text.startswith("train.seed"))
     changed = [part for text in settings for part in ("--set", text)]
-    folder = ["--runs-dir", str(record.run.directory.path.parent)] if any(_values(words, "--runs-dir")) else []
+    folder = ["--runs-dir", str(record.run.directory.path.parent)] if origin.runs_dir else []
     seeds = _free_seeds([*group.members, *siblings], ENOUGH - group.n if lacking is None else lacking)
     given = run_name(record).given
     name = [] if given is None else ["--name", seed_name(given, seeds[0]) if len(seeds) == 1 else given]
     listed = ",".join(map(str, seeds))
-    return shlex.join(["domcli", "run", file or preset, *quick, *changed, *name, "--seeds", listed, *folder])
+    return shlex.join(["domcli", "run", origin.preset, *quick, *changed, *name, "--seeds", listed, *folder])
 
 
 def _advice(group: Group, siblings: Sequence[Record], at_epoch: int | None) -> Iterator[str]:
@@ -92,12 +87,20 @@ def _is_sibling(record: Record, group: Group) -> bool:
     return identity(record.settings) == group.settings
 
 
-def _values(words: Sequence[str], wanted: str) -> Iterator[str]:
-    """Yield what was given to an option, as `--set VALUE` or `--set=VALUE`."""
-    for place, word in enumerate(words):
-        option, equals, value = word.partition("=")
-        if option == wanted:
-            yield value if equals or place + 1 == len(words) else words[place + 1]
+def _older_origin(record: Record, group: Group) -> Origin | None:
+    """Return what an older run was made of, which kept no origin: its preset alone, if that gives its settings."""
+    from domcli.presets import resolve
+
+    preset, quick = record.environment.get("preset"), record.environment.get("quick") is True
+    if not isinstance(preset, str) or not record.environment.get("command_line"):
+        return None
+    try:
+        alone = identity(flatten(resolve(preset, quick=quick).to_dict()))
+    except DomcliError:
+        return None
+    if alone != group.settings:
+        return None
+    return Origin(command=(), presets=(preset,), preset=preset, quick=quick)
 
 
 def _free_seeds(records: Sequence[Record], count: int) -> list[int]:

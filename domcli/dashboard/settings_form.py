@@ -12,10 +12,14 @@ from domcli import presets
 from domcli.catalogue import all_options
 from domcli.compare.groups import shown_value
 from domcli.compare.records import flatten
-from domcli.dashboard.steering import Order, parse_jobs, parse_retries, parse_seeds
 from domcli.errors import DomcliError
+from domcli.launch.order import Order
+from domcli.launch.terms import Wording
 from domcli.settings import Settings, entries
 from domcli.settings import choices as allowed_in
+from domcli.sharing.choice import AUTO
+
+IN_FORM = Wording(name="name", seeds="seeds", jobs="jobs per GPU", retries="retries")
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,20 @@ class Form:
     jobs: str = "auto"
     retries: str = ""
 
-    def order(self) -> Order:
-        """Return what is to be started."""
-        overrides = tuple(f"{key}={value}" for key, value in self.changes.items())
-        typed = (self.devices, self.name, self.jobs, self.retries)
-        return Order(self.preset, overrides, self.seeds.strip(), self.quick, *(text.strip() for text in typed))
+    def order(self, runs_dir: str | None = None) -> Order:
+        """Return what is to be started, in a folder that is not the usual one if that is given."""
+        return Order(
+            presets=(self.preset,),
+            overrides=tuple(f"{key}={value}" for key, value in self.changes.items()),
+            seeds=self.seeds.strip() or None,
+            quick=self.quick,
+            devices=self.devices.strip() or "auto",
+            name=self.name.strip() or None,
+            jobs=self.jobs.strip() or AUTO,
+            retries=self.retries.strip() or "0",
+            runs_dir=runs_dir,
+            called=IN_FORM,
+        )
 
     def values(self) -> dict[str, Any]:
         """Return the settings by section.key as they are without the changes. Raises SettingsError."""
@@ -54,15 +67,14 @@ class Form:
 
     def problems(self) -> list[str]:
         """Return all that stands in the way, a sentence each."""
-        found: list[str] = []
         order = self.order()
-        try:
-            presets.resolve(self.preset, order.overrides, self.quick)
-        except DomcliError as error:
-            found += error.sentences
-        for check, text in ((parse_seeds, order.seeds), (parse_jobs, order.jobs), (parse_retries, order.retries)):
-            found += problems_of(check, text)
-        return found
+        checks = (
+            lambda: presets.resolve(self.preset, order.overrides, self.quick),
+            order.seed_list,
+            order.jobs_at_a_time,
+            order.times_again,
+        )
+        return [problem for check in checks for problem in problems_of(check)]
 
     def doubts(self) -> list[str]:
         """Return what can be started and is probably not meant, a sentence each."""
@@ -72,12 +84,12 @@ class Form:
             return []
 
 
-def problems_of(check: Callable[[str], object], text: str) -> list[str]:
-    """Return what a check has to say against a text: nothing, or a sentence."""
+def problems_of(check: Callable[[], object]) -> list[str]:
+    """Return what a check has to say against what was typed, a sentence each."""
     try:
-        check(text)
+        check()
     except DomcliError as error:
-        return [str(error)]
+        return error.sentences
     return []
 
 

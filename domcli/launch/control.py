@@ -17,6 +17,7 @@ import msgspec
 from domcli import children, files, locks, process
 from domcli.devices import CPU, VISIBLE, Device
 from domcli.errors import ProcessError, StorageError
+from domcli.launch.rules import Hindered
 from domcli.process import ProcessIdentity
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
@@ -222,12 +223,10 @@ def record_exit(run: RunDirectory, pid: int, code: int) -> None:
 
 def _signal(run: RunDirectory, number: signal.Signals) -> ProcessIdentity:
     identity = run.read_process()
-    if identity is None:
-        raise ProcessError(f"{run.name} has no trainer to stop: it is {read_run(run).status}")
-    if process.liveness(identity) == "elsewhere":
+    if identity is not None and process.liveness(identity) == "elsewhere":
         raise ProcessError(f"{run.name} was launched on {identity.host}: stop it there")
-    if not process.signal(identity, number):
-        raise ProcessError(f"{run.name} has no trainer to stop: it is {read_run(run).status}")
+    if identity is None or not process.signal(identity, number):
+        raise Hindered(read_run(run), "ended")
     return identity
 
 

@@ -27,8 +27,7 @@ def extended(run: Run, epochs: int) -> Settings:
     """
     name, done = run.directory.name, run.state.epochs_done
     settings = presets.from_run(run.directory)
-    if "imported_from" in run.directory.read_environment():
-        raise ProcessError(f"{name} was imported from a log: there is no checkpoint to go on from")
+    refuse_imported(run.directory)
     if epochs <= done:
         raise ProcessError(f"{name} has {counted(done, 'epoch')} already: --epochs {epochs} leaves nothing to train")
     train = settings.train
@@ -69,9 +68,7 @@ def extend(directory: RunDirectory, epochs: int) -> None:
         raise StorageError(f"cannot write {directory.settings}: {error.strerror}") from error
 
 
-def is_complete(run: Run) -> bool:
-    """Tell whether a run is finished and its settings ask for no more epochs than it was started for."""
-    train, started = run.settings.get("train"), run.state.started
-    wanted = train.get("epochs") if isinstance(train, dict) else None
-    more = started is not None and isinstance(wanted, int) and wanted > started.epochs
-    return run.status == "finished" and not more
+def refuse_imported(directory: RunDirectory) -> None:
+    """Raise ProcessError for a run that was never trained here."""
+    if "imported_from" in directory.read_environment():
+        raise ProcessError(f"{directory.name} was imported from a log: there is no checkpoint to go on from")

@@ -1,4 +1,4 @@
-"""What happens before a trainer starts: can this work here, and the new run directory."""
+"""What is known before a trainer starts: can this work here, and with what will it be done."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ import platform
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domcli import __version__, files, imagetree, plain, rundir
+from domcli import __version__, files, imagetree, plain
 from domcli.catalogue import reads_folder
-from domcli.errors import NoRoomError, RunDirectoryError, StorageError
+from domcli.errors import NoRoomError, StorageError
 from domcli.launch import slots
-from domcli.naming import default_name
-from domcli.printable import printable_line
-from domcli.rundir import RunDirectory
-from domcli.ticket import Ticket
 from domcli.timing import work
 
 if TYPE_CHECKING:
@@ -66,34 +61,18 @@ def checkpoint_bytes(settings: Settings) -> int:
     return int(weights * (2 * 2 + 1 + _checkpoints_by_epoch(settings))) + STREAM_AND_LOG_BYTES
 
 
-def create_run(
-    settings: Settings,
-    preset_name: str,
-    runs_dir: Path,
-    name: str | None,
-    command_line: str,
-    *,
-    quick: bool = False,
-    ticket: Ticket | None = None,
-) -> RunDirectory:
-    """Check that the run can work here and create its directory; with a ticket it is in the queue at once.
-
-    A given name must be unused; without one it is the default name, numbered where that is taken. Raises DataError,
-    StorageError or RunDirectoryError, and leaves nothing behind then.
-    """
-    preflight([settings], runs_dir)
-    environment = _environment(preset_name, command_line, quick)
-    if name is not None:
-        return rundir.create(runs_dir, name, settings.to_dict(), environment, ticket)
-    wanted = default_name(preset_name, settings.train.seed, quick)
-    while True:
-        unused = rundir.unused_name(runs_dir, wanted)
-        try:
-            return rundir.create(runs_dir, unused, settings.to_dict(), environment, ticket)
-        except RunDirectoryError:
-            # Another shell may have taken the name between the look and the creation.
-            if not files.exists(runs_dir / unused):
-                raise
+def machine() -> dict[str, Any]:
+    """Return what environment.json says of where and with what runs are made."""
+    return {
+        "plain": plain.asked_for(),
+        "hostname": socket.gethostname(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "domcli": __version__,
+        "torch": _version("torch"),
+        "torchvision": _version("torchvision"),
+        "git_commit": _git_commit(),
+    }
 
 
 def _checkpoints_by_epoch(settings: Settings) -> int:
@@ -111,24 +90,6 @@ def _size(count: float) -> str:
             return f"{count:.0f} {unit}"
         count /= 1000
     return f"{count:.1f} GB"
-
-
-def _environment(preset_name: str, command_line: str, quick: bool) -> dict[str, Any]:
-    return {
-        # A name, or an argument, need not be UTF-8; what is written is.
-        "preset": printable_line(preset_name),
-        "quick": quick,
-        "plain": plain.asked_for(),
-        "command_line": printable_line(command_line),
-        "created": time.time(),
-        "hostname": socket.gethostname(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "domcli": __version__,
-        "torch": _version("torch"),
-        "torchvision": _version("torchvision"),
-        "git_commit": _git_commit(),
-    }
 
 
 def _version(distribution: str) -> str | None:

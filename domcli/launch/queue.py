@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -19,17 +19,14 @@ from domcli.devices import Device
 from domcli.errors import ProcessError, RunDirectoryError, StorageError
 from domcli.events import Stopped
 from domcli.launch.control import sole_access
-from domcli.launch.extend import extended, is_complete
+from domcli.launch.extend import extended, refuse_imported
+from domcli.launch.rules import Hindered, hindrance
 from domcli.launch.slots import HostFolder, host_folder, require_writable
 from domcli.process import ProcessIdentity
 from domcli.rundir import RunDirectory, discard
 from domcli.runs import read_run
-from domcli.sharing.choice import Automatic
 from domcli.stream import EventWriter
 from domcli.ticket import Ticket
-
-if TYPE_CHECKING:
-    from domcli.settings import Settings
 
 SUPERVISOR = children.command("domcli.launch.supervisor")
 LOG_BYTES = 1_000_000
@@ -56,26 +53,6 @@ def new_ticket(
     )
 
 
-def new_tickets(experiments: Sequence[Settings], wanted: str, jobs: int | None, max_retries: int) -> list[Ticket]:
-    """Return tickets for runs that are queued together, in their order; `jobs` is None for what is best for each.
-
-    Raises DeviceError.
-    """
-    chosen = choose_devices(wanted)
-    automatic = Automatic(chosen)
-    each = [
-        new_ticket(
-            chosen,
-            wanted,
-            jobs=automatic.jobs(settings) if jobs is None else jobs,
-            max_retries=max_retries,
-            place=place,
-        )
-        for place, settings in enumerate(experiments)
-    ]
-    return [msgspec.structs.replace(ticket, queued=each[0].queued) for ticket in each]
-
-
 def renewed(ticket: Ticket, **changes: Any) -> Ticket:
     """Return a ticket for a further launch of the same run, at the same place in the queue."""
     return msgspec.structs.replace(ticket, id=uuid.uuid4().hex, **changes)
@@ -92,14 +69,13 @@ def enqueue(run: RunDirectory, ticket: Ticket) -> None:
     run.read_settings()
     require_writable(run.path.parent)
     with sole_access(run):
-        if run.waiting_ticket() is not None:
-            raise ProcessError(f"{run.name} is queued already")
-        if "imported_from" in run.read_environment():
-            raise ProcessError(f"{run.name} was imported from a log: there is no checkpoint to go on from")
+        found = read_run(run)
+        why = hindrance("resume" if ticket.epochs is None else "extend", found)
+        if why is not None:
+            raise Hindered(found, why)
+        refuse_imported(run)
         if ticket.epochs is not None:
-            extended(read_run(run), ticket.epochs)
-        elif is_complete(read_run(run)):
-            raise ProcessError(f"{run.name} is finished: there is nothing left to resume")
+            extended(found, ticket.epochs)
         identity = run.read_process()
         if identity is not None and identity.host == ticket.host and identity.folder.is_dir():
             ticket = msgspec.structs.replace(ticket, folder=identity.cwd)

@@ -184,7 +184,7 @@ def test_the_list_is_there_before_what_draws_charts_is_loaded() -> None:
     )
     loaded = set(done.stdout.split())
     assert "domcli.dashboard.screens.main" in loaded
-    assert loaded.isdisjoint({"numpy", "domcli.charts", "domcli.settings", "domcli.launch"})
+    assert loaded.isdisjoint({"numpy", "domcli.charts", "domcli.settings", "domcli.launch.queue", "domcli.sharing"})
 
 
 def test_the_text_takes_the_colours_of_another_theme() -> None:

@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from domcli.devices import CPU
-from domcli.rundir import RunDirectory, create
+from domcli.launch import order
+from domcli.launch.order import Planned
+from domcli.naming import default_name
+from domcli.origin import Origin
+from domcli.rundir import RunDirectory, create, unused_name
+from domcli.settings import Settings
 from domcli.ticket import Ticket
 
 TABLES: dict[str, Any] = {"train": {"epochs": 3, "max_lr": 0.1}}
@@ -18,6 +23,24 @@ def make(runs: Path, name: str, age: int = 0) -> RunDirectory:
     run = create(runs, name, TABLES, {"python": "3"})
     os.utime(run.settings, (1_000_000 - age, 1_000_000 - age))
     return run
+
+
+def created(
+    runs: Path,
+    settings: Settings,
+    preset: str = "pgd-dom-re",
+    *,
+    name: str | None = None,
+    ticket: Ticket | None = None,
+    quick: bool = False,
+    command: str = "domcli run",
+) -> RunDirectory:
+    """Create a run as a command does, in the queue if it has a ticket."""
+    words = tuple(command.split())
+    origin = Origin(command=words, presets=(preset,), preset=preset, quick=quick, name=name)
+    usual = default_name(order.preset_name(preset), settings.train.seed, quick)
+    planned = Planned(name or unused_name(runs, usual), settings, ticket, origin)
+    return order.create([planned], runs)[0]
 
 
 def ticket(name: str, **changes: Any) -> Ticket:

@@ -1,8 +1,7 @@
-"""Setting up runs: orders and their commands, seeds, values that are checked; words, groups, themes."""
+"""Setting up runs: what is typed and checked; words, groups, themes."""
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -14,103 +13,40 @@ from domcli.dashboard import themes, words
 from domcli.dashboard.details import tail
 from domcli.dashboard.grouping import group_of, titles
 from domcli.dashboard.settings_form import Form, choices, describe
-from domcli.dashboard.steering import Order, parse_seeds
 from domcli.dashboard.widgets.header import gpu_texts
 from domcli.devices import Gpu, GpuProcess
-from domcli.errors import SettingsError
-from domcli.launch.planning import plan
+from domcli.launch.order import Order
 from domcli.settings import Settings
-
-
-@pytest.mark.parametrize(
-    ("text", "seeds"), [("", []), (" ", []), ("3", [3]), ("0,1, 2", [0, 1, 2]), ("0-2,7", [0, 1, 2, 7])]
-)
-def test_seeds_are_lists_and_ranges(text: str, seeds: list[int]) -> None:
-    assert parse_seeds(text) == seeds
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("1,x", "whole numbers"),
-        ("4-1", "whole numbers"),
-        ("1,1", "more than once"),
-        ("0-5000", "5,001 seeds; give 1,000 at the most"),
-        ("0-999,1000", "1,001 seeds; give 1,000 at the most"),
-    ],
-)
-def test_other_seeds_are_a_sentence(text: str, says: str) -> None:
-    with pytest.raises(SettingsError, match=says):
-        parse_seeds(text)
-    assert says in " ".join(Form("pgd-dom-re", seeds=text).problems())
-    with pytest.raises(SettingsError, match=says):
-        Order("pgd-dom-re", seeds=text).planned(Path("runs"))
-
-
-def test_the_command_is_that_of_the_command_line() -> None:
-    order = Order("fgsm-dom-re", ("train.epochs=3", "data.root=my images"), "0, 1", True, "cuda:0", "mine")
-    assert shlex.split(order.command(Path("/elsewhere"))) == [
-        *("domcli", "run", "fgsm-dom-re", "--quick", "--seeds", "0,1", "--set", "train.epochs=3"),
-        *(
-            "--set",
-            "data.root=my images",
-            "--device",
-            "cuda:0",
-            "--name",
-            "mine",
-            "--runs-dir",
-            "/elsewhere",
-            "--detach",
-        ),
-    ]
-    assert Order("pgd-dom-re").command() == "domcli run pgd-dom-re --detach"
-
-
-def test_jobs_and_retries_are_in_the_command_and_in_the_tickets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # where nothing has been measured
-    order = Order("pgd-dom-re", seeds="0-2", devices="cpu", jobs="2", retries="3")
-    assert order.command() == (
-        "domcli run pgd-dom-re --seeds 0-2 --device cpu --jobs-per-gpu 2 --max-retries 3 --detach"
-    )
-    tickets = order.tickets(order.planned(tmp_path))
-    assert [(one.jobs, one.max_retries, one.place) for one in tickets] == [(2, 3, 0), (2, 3, 1), (2, 3, 2)]
-    assert len({one.id for one in tickets}) == 3
-    assert len({one.queued for one in tickets}) == 1
-    single = Order("pgd-dom-re", devices="cpu")
-    (usual,) = single.tickets(single.planned(tmp_path))
-    assert (usual.jobs, usual.max_retries, usual.wanted) == (1, 0, "cpu")
-    assert Order("pgd-dom-re", jobs="auto", retries="0").command() == "domcli run pgd-dom-re --detach"
-    assert Order("pgd-dom-re", jobs="1").command() == "domcli run pgd-dom-re --jobs-per-gpu 1 --detach"
-    assert Form("pgd-dom-re").order().command() == "domcli run pgd-dom-re --detach"
 
 
 @pytest.mark.parametrize(
     ("field", "text", "says"),
     [
+        ("seeds", "1,x", "seeds '1,x': write whole numbers with commas between them, as in 0,1,2 or 0-4"),
         ("jobs", "0", "jobs per GPU 0: write auto, or a whole number, 1 or more"),
         ("jobs", "two", "jobs per GPU two: write auto, or a whole number, 1 or more"),
         ("retries", "-1", "retries -1: write a whole number, 0 or more"),
         ("retries", "1.5", "retries 1.5: write a whole number, 0 or more"),
     ],
 )
-def test_other_jobs_and_retries_are_a_sentence(field: str, text: str, says: str) -> None:
+def test_what_is_wrong_is_told_by_the_name_of_the_field(field: str, text: str, says: str) -> None:
     typed: dict[str, Any] = {field: text}
     assert Form("pgd-dom-re", **typed).problems() == [says]
-    with pytest.raises(SettingsError, match=says):
-        Order("pgd-dom-re", devices="cpu", **typed).tickets([])
 
 
-def test_an_order_is_planned_as_the_command_line_plans_it(tmp_path: Path) -> None:
-    order = Order("pgd-dom-re", ("train.epochs=3",), "4,5", quick=True)
-    found = order.planned(tmp_path)
-    assert [(one.settings.train.seed, one.settings.train.epochs) for one in found] == [(4, 3), (5, 3)]
-    assert [one.wanted_name for one in found] == ["pgd-dom-re-quick-seed4", "pgd-dom-re-quick-seed5"]
-    assert found == plan(["pgd-dom-re"], "4,5", ["train.epochs=3"], tmp_path, None, quick=True)
-    (tmp_path / "own.toml").write_text("")
-    named = Order(str(tmp_path / "own.toml"), seeds="4,5", name="mine").planned(tmp_path)
-    assert [(one.preset, one.name) for one in named] == [("own", "mine-seed4"), ("own", "mine-seed5")]
+def test_an_order_is_what_was_typed() -> None:
+    form = Form("fgsm-dom-re", {"train.epochs": "3"}, " 0, 1 ", " cuda:0 ", " mine ", True, "2", " 3")
+    assert form.order() == Order(
+        presets=("fgsm-dom-re",),
+        overrides=("train.epochs=3",),
+        seeds="0, 1",
+        devices="cuda:0",
+        name="mine",
+        quick=True,
+        jobs="2",
+        retries="3",
+    )
+    assert Form("pgd-dom-re", devices="", jobs="", retries=" ").order() == Order(presets=("pgd-dom-re",))
 
 
 def test_the_form_doubts_strengths_on_another_scale() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 import samples
+from run_directories import created
 
 from domcli import __version__, devices
 from domcli.devices import CPU, Device, Gpu
 from domcli.events import Finished
-from domcli.launch import prepare, queue
+from domcli.launch import queue
 from domcli.launch.estimate import Estimator, duration_of_all
 from domcli.presets import resolve
 from domcli.sharing import figures
@@ -29,7 +30,7 @@ def _machine(monkeypatch, tmp_path_factory):
 
 def timed(folder, preset: str, *overrides: str, device: str = HERE, seconds: float = 10.0, epochs: int = 4, end=True):
     """Make a run of which some epochs are done."""
-    run = prepare.create_run(resolve(preset, overrides), preset, folder, None, "")
+    run = created(folder, resolve(preset, overrides), preset)
     writer = EventWriter(run.events)
     writer.write(msgspec.structs.replace(samples.started(), device_name=device, epochs=epochs))
     for epoch in range(1, epochs + 1):

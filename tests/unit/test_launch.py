@@ -11,10 +11,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from run_directories import created
 
 from domcli import naming, process, rundir
 from domcli.devices import CPU, Device
-from domcli.errors import DataError, ProcessError, RunDirectoryError, StorageError
+from domcli.errors import DataError, ProcessError, StorageError
 from domcli.launch import control, prepare
 from domcli.launch.control import Placement
 from domcli.launch.prepare import checkpoint_bytes
@@ -39,7 +40,7 @@ VARIABLES = (
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
-    return prepare.create_run(Settings(), "pgd-dom-re", tmp_path / "runs", None, "domcli run pgd-dom-re")
+    return created(tmp_path / "runs", Settings(), command="domcli run pgd-dom-re")
 
 
 @pytest.fixture
@@ -59,29 +60,9 @@ def free(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12 - count, count))
 
 
-def test_names_count_up(tmp_path):
-    made = [
-        prepare.create_run(Settings(), "a b", tmp_path, None, "", quick=quick).name for quick in (False, False, True)
-    ]
-    assert made == ["a-b-seed0", "a-b-seed0-2", "a-b-quick-seed0"]
-
-
 @pytest.mark.parametrize("preset", ["", "..", "-x", "é", "a" * 500, "a/b"])
 def test_default_names_are_always_allowed(preset):
     assert rundir.NAME.fullmatch(naming.default_name(preset, 2**32 - 1, quick=True))
-
-
-def test_a_name_taken_between_the_look_and_the_creation_is_counted_up(tmp_path, monkeypatch):
-    looks = iter(["x-seed0", "x-seed0-2"])
-    monkeypatch.setattr(rundir, "unused_name", lambda *_: next(looks))
-    (tmp_path / "x-seed0").mkdir()
-    assert prepare.create_run(Settings(), "x", tmp_path, None, "").name == "x-seed0-2"
-
-
-def test_an_explicit_name_is_kept_or_refused(tmp_path):
-    assert prepare.create_run(Settings(), "x", tmp_path, "mine", "").name == "mine"
-    with pytest.raises(RunDirectoryError, match="'mine' exists"):
-        prepare.create_run(Settings(), "x", tmp_path, "mine", "")
 
 
 def test_environment_says_what_ran(run):
@@ -106,7 +87,7 @@ def test_checkpoints_are_estimated_from_the_network():
 def test_a_disk_that_is_too_small_is_refused_with_both_sizes(tmp_path, monkeypatch):
     free(monkeypatch, 700_000_000)
     with pytest.raises(StorageError, match=r"needs about 1\.1 GB .* has 700 MB free.*checkpoint\.every=0"):
-        prepare.create_run(Settings(), "x", tmp_path / "runs", None, "")
+        created(tmp_path / "runs", Settings())
     assert list(tmp_path.iterdir()) == []
     prepare.preflight([settings(checkpoint={"every": 0})], tmp_path)
     with pytest.raises(

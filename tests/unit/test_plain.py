@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from run_directories import created
 
 from domcli import computation, plain, rundir
-from domcli.launch import prepare
 from domcli.presets import resolve
 
 
@@ -15,7 +15,7 @@ def test_what_was_asked_for_is_kept_with_the_run(monkeypatch, tmp_path, value, e
         monkeypatch.delenv(plain.VARIABLE, raising=False)
     else:
         monkeypatch.setenv(plain.VARIABLE, value)
-    run = prepare.create_run(resolve("pgd-dom-re", quick=True), "pgd-dom-re", tmp_path, None, "domcli run")
+    run = created(tmp_path, resolve("pgd-dom-re", quick=True))
     assert run.read_environment()["plain"] is expected
 
 

@@ -11,12 +11,13 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
+from run_directories import created
 
 from domcli import devices, locks, owners, process
 from domcli.devices import CPU, Device
 from domcli.errors import ProcessError, StorageError
 from domcli.events import Failed, Finished
-from domcli.launch import control, prepare, queue, slots, supervisor
+from domcli.launch import control, queue, slots, supervisor
 from domcli.launch.supervisor import Supervisor
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
@@ -48,7 +49,7 @@ def queued(tmp_path):
         made += 1
         ticket = queue.new_ticket(chosen, "auto", place=made)
         ticket = msgspec.structs.replace(ticket, queued=1000.0, folder=str(tmp_path), **changes)
-        return prepare.create_run(Settings(), f"run{made}", tmp_path, f"run{made}", "domcli run", ticket=ticket)
+        return created(tmp_path, Settings(), f"run{made}", name=f"run{made}", ticket=ticket)
 
     return make
 

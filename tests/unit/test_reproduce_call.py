@@ -27,8 +27,8 @@ def test_how_many_share_a_gpu_is_what_was_measured_for_the_papers_images(monkeyp
         def jobs(self, settings: Any) -> int:
             return {"fgsm": 2, "none": 4}[settings.attack.name] if settings.data.dataset == "cifar10" else 1
 
-    monkeypatch.setattr(reproduce.launch, "Automatic", Automatic)
-    monkeypatch.setattr(reproduce.launch, "choose_devices", lambda wanted: ())
+    monkeypatch.setattr(reproduce.choice, "Automatic", Automatic)
+    monkeypatch.setattr(reproduce.queue, "choose_devices", lambda wanted: ())
     wanted = plan.Wanted(rows=("fgsm", "natural"), seeds=(0,), root="images", jpeg=True)
     assert reproduce._jobs("auto", wanted) == {"fgsm": 2, "natural": 4}
     assert reproduce._jobs("3", wanted) == {"fgsm": 3, "natural": 3}
@@ -43,7 +43,7 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
             return (CPU,)
         raise DeviceError(f"device {wanted!r} is not available: no GPU is found on this machine; use --device cpu")
 
-    monkeypatch.setattr(reproduce.launch, "choose_devices", no_gpu)
+    monkeypatch.setattr(reproduce.queue, "choose_devices", no_gpu)
     monkeypatch.setattr(reproduce.signal, "signal", lambda number, handler: None)
     for name in ("PYTHONPATH", "DOMCLI_PLAIN"):
         monkeypatch.setenv(name, "")

@@ -11,7 +11,7 @@ import pytest
 from domcli import devices
 from domcli.devices import CPU, Device, Gpu
 from domcli.errors import SettingsError
-from domcli.launch import queue
+from domcli.launch.terms import Terms
 from domcli.presets import resolve
 from domcli.sharing import choice, figures, mps
 from domcli.sharing.choice import Automatic
@@ -206,14 +206,14 @@ def test_anything_else_is_a_sentence(text):
 def test_tickets_of_one_command_have_the_number_that_is_best_for_each(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     keep(measured(100, 110), measured(100, 150, 190, 205, paradigm="none"))
-    tickets = queue.new_tickets([PGD, NATURAL, PGD], "cuda:0", None, 3)
+    tickets = Terms(devices="cuda:0", retries="3").tickets([PGD, NATURAL, PGD])
     assert [(one.jobs, one.place, one.max_retries, one.wanted) for one in tickets] == [
         (2, 0, 3, "cuda:0"),
         (8, 1, 3, "cuda:0"),
         (2, 2, 3, "cuda:0"),
     ]
     assert len({one.queued for one in tickets}) == 1
-    assert [one.jobs for one in queue.new_tickets([PGD, NATURAL], "cuda:0", 3, 0)] == [3, 3]
+    assert [one.jobs for one in Terms(devices="cuda:0", jobs="3").tickets([PGD, NATURAL])] == [3, 3]
 
 
 def test_a_file_keeps_every_figure():

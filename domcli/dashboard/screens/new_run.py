@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,8 +18,8 @@ from textual.widgets.option_list import Option
 
 from domcli import presets
 from domcli.dashboard.settings_form import Form, choices, describe, problems_of, written
-from domcli.dashboard.steering import Order
 from domcli.launch import queue
+from domcli.launch.order import Order, told_folder
 from domcli.sharing import choice
 
 KEY_WIDTH = 24
@@ -112,11 +113,11 @@ class NewRun(ModalScreen[Order | None]):
         if problems:
             self.notify("\n".join(problems), severity="error", markup=False)
         else:
-            self.dismiss(self.form.order())
+            self.dismiss(self._order())
 
     def action_copy(self) -> None:
         """Copy the command that does the same."""
-        text = self.form.order().command(self._shown_dir())
+        text = self._order().command()
         self.app.copy_to_clipboard(text)
         self.notify(text, title="Copied", markup=False)
 
@@ -220,14 +221,14 @@ class NewRun(ModalScreen[Order | None]):
         doubts = "\n".join(self.form.doubts())
         told = [Content.styled(*piece) for piece in ((text, "$error"), (doubts, "$warning")) if piece[0]]
         self.query_one("#problem", Static).update(Content("\n").join(told))
-        command = self.form.order().command(self._shown_dir())
+        command = self._order().command()
         self.query_one("#command", Static).update(Content.assemble(("$ ", "$primary"), command))
 
     def _problems(self) -> list[str]:
         devices = self.form.devices.strip() or "auto"
         if devices not in self._devices:  # looking at the GPUs takes a moment
-            self._devices[devices] = problems_of(queue.choose_devices, devices)
+            self._devices[devices] = problems_of(partial(queue.choose_devices, devices))
         return [*self.form.problems(), *self._devices[devices]]
 
-    def _shown_dir(self) -> Path | None:
-        return None if self._runs_dir == Path("runs") else self._runs_dir
+    def _order(self) -> Order:
+        return self.form.order(told_folder(self._runs_dir))

@@ -18,39 +18,18 @@ from textual.widgets import Input
 from domcli.dashboard.messages import Steered
 from domcli.dashboard.model import Listed, Snapshot
 from domcli.errors import DomcliError
-from domcli.rundir import RunDirectory
+from domcli.launch.rules import FAILED, can
 from domcli.runs import Run
 
 if TYPE_CHECKING:
-    from domcli.dashboard.steering import Order
+    from domcli.launch.order import Order
 
 QUICK = "pgd-dom-re"
 """The preset that a first, quick run is of."""
 STEERING = ("new_run", "quick_run", "stop", "kill", "resume", "retry", "delete")
 """Actions that change something."""
-AT_WORK = ("queued", "starting", "running")
-RESUMABLE = ("stopped", "failed", "lost")
-Verb = Literal["stop", "kill", "resume", "delete"]
-
-
-def can_stop(run: Run) -> bool:
-    """Tell whether there is something to stop."""
-    return run.status in AT_WORK
-
-
-def can_resume(run: Run) -> bool:
-    """Tell whether a run can go on."""
-    return run.status in RESUMABLE and run.problem is None
-
-
-def can_retry(run: Run) -> bool:
-    """Tell whether a run failed or was lost and may fare better: one that diverged would do so again."""
-    return run.status in ("failed", "lost") and can_resume(run) and not run.state.diverged
-
-
-def can_delete(run: Run) -> bool:
-    """Tell whether no trainer is at work on the run."""
-    return run.status not in ("starting", "running")
+Deed = Literal["stop", "kill", "resume", "delete"]
+PAST: dict[Deed, str] = {"stop": "asked to stop", "kill": "killed", "resume": "queued", "delete": "deleted"}
 
 
 class SteerActions(Screen[None]):
@@ -98,13 +77,13 @@ class SteerActions(Screen[None]):
             return True
         runs = [one.run for one in self.targets]
         if action in ("stop", "kill"):
-            return any(map(can_stop, runs))
+            return any(can("stop", run) for run in runs)
         if action == "resume":
-            return any(map(can_resume, runs))
+            return any(can("resume", run) for run in runs)
         if action == "delete":
-            return bool(runs) and all(map(can_delete, runs))
+            return bool(runs) and all(can("delete", run) for run in runs)
         if action == "retry":
-            return any(can_retry(one.run) for one in self.snapshot.runs)
+            return any(can("retry", one.run) for one in self.snapshot.runs)
         if action == "compare":
             return len(self.marks or runs) > 1
         if action in ("copy_command", "copy_path", "full_log"):
@@ -122,7 +101,7 @@ class SteerActions(Screen[None]):
         if action == "compare":
             return "A comparison needs two runs or more: mark them with space."
         if action == "retry":
-            failed = any(one.run.status in ("failed", "lost") for one in self.snapshot.runs)
+            failed = any(one.run.status in FAILED for one in self.snapshot.runs)
             return "What failed would fail again." if failed else "No run has failed or was lost."
         if not runs:
             return "There is no run under the cursor."
@@ -149,31 +128,31 @@ class SteerActions(Screen[None]):
     def action_quick_run(self) -> None:
         """Start a quick run, after asking: the key is that of leaving, with shift."""
         from domcli.dashboard.screens.confirm import Confirm
-        from domcli.dashboard.steering import Order
+        from domcli.launch.order import Order, told_folder
 
-        order = Order(QUICK, quick=True)
+        order = Order(presets=(QUICK,), quick=True, runs_dir=told_folder(self.runs_dir))
         what = "It trains for about a minute, on the digits, and joins the queue."
         question = Confirm("start", [f"{QUICK} --quick"], what)
         self.app.push_screen(question, lambda agreed: self._start(order if agreed else None))
 
     def action_stop(self) -> None:
         """Stop the runs that are at work, after asking."""
-        found = [one for one in self.targets if can_stop(one.run)]
+        found = [one for one in self.targets if can("stop", one.run)]
         self._act("stop", found, ask=True, what="A checkpoint is written first; r goes on from there.")
 
     def action_kill(self) -> None:
         """Kill the runs that are at work, after asking."""
-        found = [one for one in self.targets if can_stop(one.run)]
+        found = [one for one in self.targets if can("stop", one.run)]
         self._act("kill", found, ask=True, what="What was done since the last checkpoint is lost.")
 
     def action_resume(self) -> None:
         """Go on with runs, after asking if there are several."""
-        found = [one for one in self.targets if can_resume(one.run)]
+        found = [one for one in self.targets if can("resume", one.run)]
         self._act("resume", found, ask=len(found) > 1)
 
     def action_retry(self) -> None:
         """Resume all failed and lost runs, after asking."""
-        found = [one for one in self.snapshot.runs if can_retry(one.run)]
+        found = [one for one in self.snapshot.runs if can("retry", one.run)]
         self._act("resume", found, ask=True)
 
     def action_delete(self) -> None:
@@ -219,14 +198,14 @@ class SteerActions(Screen[None]):
         self.app.copy_to_clipboard(text)
         self.notify(text, title="Copied", markup=False)
 
-    def _act(self, verb: Verb, runs: Sequence[Listed], *, ask: bool, what: str = "") -> None:
+    def _act(self, verb: Deed, runs: Sequence[Listed], *, ask: bool, what: str = "") -> None:
         if not runs:
             return
         names = [one.name for one in runs]
 
         def go_on(agreed: bool | None) -> None:
             if agreed:
-                self._in_thread(partial(_acted, verb, [one.run.directory for one in runs]))
+                self._in_thread(partial(_acted, verb, [one.run for one in runs]))
 
         if ask:
             from domcli.dashboard.screens.confirm import Confirm
@@ -243,26 +222,31 @@ class SteerActions(Screen[None]):
         self.run_worker(lambda: self.post_message(work()), thread=True, exclusive=False)
 
 
-def _acted(verb: Verb, runs: Sequence[RunDirectory]) -> Steered:
-    from domcli.dashboard import steering
+def _acted(verb: Deed, runs: Sequence[Run]) -> Steered:
+    """Do to runs what the command of that name does, and say what came of it. It blocks."""
+    from domcli.launch import actions
+    from domcli.launch.terms import Terms
 
-    acts = {"stop": steering.stop, "kill": steering.kill, "resume": steering.resume, "delete": steering.delete}
+    acts = {"stop": actions.stop, "kill": actions.kill, "delete": actions.delete}
     try:
-        problems = acts[verb](runs)
+        results = actions.resume(runs, Terms()) if verb == "resume" else acts[verb](runs)
     except (DomcliError, OSError) as error:
         return Steered("", (str(error),))
-    done = len(runs) - len(problems)
-    past = {"stop": "asked to stop", "kill": "killed", "resume": "queued", "delete": "deleted"}[verb]
-    which = runs[0].name if len(runs) == 1 else f"{done} runs"
-    return Steered(f"{which} {past}" if done else "", tuple(problems))
+    done = [result for result in results if result.happened is not None]
+    which = done[0].directory.name if len(results) == len(done) == 1 else f"{len(done)} runs"
+    problems = tuple(str(result.error) for result in results if result.error is not None)
+    return Steered(f"{which} {PAST[verb]}" if done else "", problems)
 
 
 def _started(order: Order, runs_dir: Path) -> Steered:
-    from domcli.dashboard import steering
+    """Queue the runs that are ordered, and say so. It blocks."""
+    from domcli.launch.order import create
+    from domcli.launch.queue import wake
 
     try:
-        runs = steering.start(order, runs_dir)
+        runs = create(order.plan(runs_dir), runs_dir)
+        wake(runs_dir)
     except (DomcliError, OSError) as error:
         return Steered("", (str(error),))
-    which = runs[0].name if len(runs) == 1 else f"{len(runs)} runs of {order.preset}"
+    which = runs[0].name if len(runs) == 1 else f"{len(runs)} runs of {order.presets[0]}"
     return Steered(f"{which} queued", show=runs[0].name)
