@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from signal import Signals
 from typing import Annotated, Literal
 
 import msgspec
@@ -94,6 +95,11 @@ def signal(identity: ProcessIdentity, number: int) -> bool:
     except psutil.AccessDenied as error:
         raise ProcessError(f"not allowed to signal process {identity.pid}: it belongs to another user") from error
     return True
+
+
+def signal_name(code: int) -> str:
+    """Return what killed a process that ended with this exit code, which is below 0."""
+    return Signals(-code).name if -code in set(Signals) else f"signal {-code}"
 
 
 def _is_same(identity: ProcessIdentity, process: psutil.Process) -> bool:

@@ -8,16 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from domcli.cli import options, output
-from domcli.errors import DomcliError, SettingsError
+from domcli.errors import SettingsError
 
 STDOUT = Path("-")
 MOST_TRAINERS = 64
-
-
-class BenchmarkError(DomcliError):
-    """A benchmark failed on its way."""
-
-    exit_code = 1
 
 
 def bench(
@@ -76,6 +70,7 @@ def bench(
     from domcli.cli import bench_text, together_text
     from domcli.cli.benching import measure
     from domcli.cli.follow import Interrupts
+    from domcli.launch.talk import UnfinishedError
 
     cases = [name.strip() for part in only or () for name in part.split(",") if name.strip()]
     if json_file is not None and json_file != STDOUT:
@@ -100,7 +95,7 @@ def bench(
     if interrupts.count:
         raise typer.Exit(interrupts.exit_code)
     if report is not None and (together_text if together else bench_text).is_empty(report):
-        raise BenchmarkError(f"nothing could be measured: {report['cases'][0]['problem']}")
+        raise UnfinishedError(f"nothing could be measured: {report['cases'][0]['problem']}")
 
 
 def _together(trainers: str | None, pairs: int | None) -> list[str]:

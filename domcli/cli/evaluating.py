@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import typer
@@ -18,12 +15,13 @@ from domcli.cli import output
 from domcli.cli.evaluation_text import checkpoint, parameters
 from domcli.cli.evaluation_view import EvaluationView, make_view
 from domcli.cli.follow import Interrupts
-from domcli.cli.listening import end, listen
 from domcli.cli.options import shown_path
 from domcli.devices import Device
 from domcli.errors import DomcliError, ProcessError
 from domcli.evaluations import Evaluation, Plan, Refusal
-from domcli.launch import control, queue, slots
+from domcli.launch import queue, slots, talk
+from domcli.launch.control import Placement
+from domcli.launch.talk import Ending, UnfinishedError
 from domcli.launch.terms import Terms
 from domcli.rundir import RunDirectory
 from domcli.settings import Settings
@@ -31,21 +29,6 @@ from domcli.settings import Settings
 PROCESS: Sequence[str] = children.command("domcli.trainer.assess")
 LOG = "evaluation.log"
 POLL_SECONDS = 0.2
-REFUSED = 2
-
-
-class EvaluationError(DomcliError):
-    """An evaluation failed on its way; what it had found is kept."""
-
-    exit_code = 1
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How the process ended: its exit code, and the reason that it gave."""
-
-    code: int
-    reason: str | None
 
 
 def attack_checkpoint(run: RunDirectory, plan: Plan, settings: Settings, wanted: str, jobs_per_gpu: str) -> Evaluation:
@@ -95,59 +78,41 @@ def _slot(
 
 
 def _run_process(run: RunDirectory, folder: Path, slot: slots.Slot, wanted: str, interrupts: Interrupts) -> Ending:
-    """Start the process in the folder that the run was launched in, and follow it to its end."""
-    placement = control.Placement(device=slot.device, wanted=wanted)
+    """Run the process in the folder that the run was launched in, and follow it to its end."""
+    placement = Placement(device=slot.device, wanted=wanted, slot=slot.handle)
     launched = run.read_process()
-    where = launched.folder if launched is not None and launched.folder.is_dir() else Path.cwd()
+    job = talk.Job(
+        f"the evaluation of {run.name}",
+        [*PROCESS, str(folder.absolute()), *placement.arguments()],
+        placement,
+        launched.folder if launched is not None and launched.folder.is_dir() else Path.cwd(),
+    )
     try:
-        with os.fdopen(files.open_own(folder / LOG, os.O_WRONLY | os.O_APPEND), "ab") as log:
-            process = subprocess.Popen(
-                [*PROCESS, str(folder.absolute()), *placement.arguments()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                cwd=where,
-                env=placement.environment(),
-                # Ctrl-C comes to it through this command alone.
-                start_new_session=True,
-                pass_fds=[slot.handle],
-            )
+        handle = files.open_own(folder / LOG, os.O_WRONLY | os.O_APPEND)
     except OSError as error:
-        raise ProcessError(f"cannot start the evaluation of {run.name}: {error}") from error
-    try:
-        with make_view() as view:
-            reason = _follow(process, view, interrupts)
-        return Ending(process.wait(), reason)
-    finally:
-        if process.poll() is None:
-            end(process, kill=True)
-            process.wait()
+        raise ProcessError(f"cannot start {job.what}: {error}") from error
+    with os.fdopen(handle, "ab") as log, make_view() as view:
+        return talk.talk(job, log, interrupts, lambda line: _hear(line, view), view.say)
 
 
-def _follow(process: subprocess.Popen[bytes], view: EvaluationView, interrupts: Interrupts) -> str | None:
-    """Show what the process says until it says no more; return why it refused, if it did."""
-    reasons: list[str] = []
-
-    def take(line: bytes) -> None:
-        said = evaluations.decode(line)
-        if isinstance(said, Refusal):
-            reasons.append(said.reason)
-        elif said is not None:
-            view.update(said)
-
-    listen(process, interrupts, take, view.say)
-    return reasons[-1] if reasons else None
+def _hear(line: bytes, view: EvaluationView) -> str | None:
+    """Show what the process says; return the reason if it is a refusal."""
+    said = evaluations.decode(line)
+    if isinstance(said, Refusal):
+        return said.reason
+    if said is not None:
+        view.update(said)
+    return None
 
 
 def _failure(run: RunDirectory, folder: Path, ending: Ending) -> DomcliError:
     log = shown_path(folder / LOG)
-    if ending.code == REFUSED and ending.reason is not None:
+    if ending.code == talk.REFUSED and ending.reason is not None:
         return ProcessError(ending.reason)
     if ending.reason is not None:
-        return EvaluationError(f"the evaluation of {run.name} failed: {ending.reason} (log: {log})")
-    if ending.code < 0:
-        name = signal.Signals(-ending.code).name if -ending.code in set(signal.Signals) else f"signal {-ending.code}"
-        return EvaluationError(
-            f"the evaluation of {run.name} was killed ({name}); the same command goes on from what was found"
+        return UnfinishedError(f"the evaluation of {run.name} failed: {ending.reason} (log: {log})")
+    if ending.signal is not None:
+        return UnfinishedError(
+            f"the evaluation of {run.name} was killed ({ending.signal}); the same command goes on from what was found"
         )
-    return EvaluationError(f"the evaluation of {run.name} ended without a result, exit code {ending.code} (log: {log})")
+    return UnfinishedError(f"the evaluation of {run.name} ended without a result, exit code {ending.code} (log: {log})")

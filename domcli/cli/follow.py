@@ -20,6 +20,7 @@ from domcli.events import Failed
 from domcli.launch import actions, queue
 from domcli.launch.rules import AT_WORK
 from domcli.printable import printable_line
+from domcli.process import signal_name
 from domcli.rundir import RunDirectory
 from domcli.runs import Run, RunReader
 
@@ -245,8 +246,7 @@ def _without_closing(run: Run) -> Outcome:
     if code is None:
         return Outcome("killed", run, "the trainer is gone without a closing event")
     if code < 0:
-        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-        return Outcome("killed", run, f"the trainer was killed ({name})")
+        return Outcome("killed", run, f"the trainer was killed ({signal_name(code)})")
     last = log_tail(run.directory, 1)
     if code == REFUSED_EXIT and last:
         return Outcome("refused", run, last[0].removeprefix("error: "))

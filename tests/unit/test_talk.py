@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from domcli.cli.follow import Interrupts
-from domcli.cli.listening import listen
+from domcli.launch.talk import listen
 
 PATIENCE = 60.0
 STUBBORN = """
