@@ -69,7 +69,7 @@ def bench(
     """
     from domcli.cli import bench_text, together_text
     from domcli.cli.benching import measure
-    from domcli.cli.follow import Interrupts
+    from domcli.cli.interrupts import Interrupts
     from domcli.launch.talk import UnfinishedError
 
     cases = [name.strip() for part in only or () for name in part.split(",") if name.strip()]

@@ -12,7 +12,7 @@ import psutil
 from domcli import devices, files, finding, process
 from domcli.checks.machine import user_of
 from domcli.cli import output
-from domcli.cli.follow import Interrupts
+from domcli.cli.interrupts import Interrupts
 from domcli.devices import Device, GpuProcess
 from domcli.errors import StorageError
 from domcli.launch import queue, slots

@@ -13,7 +13,7 @@ from domcli import children
 from domcli.cli import output
 from domcli.cli.bench_slot import device_alone, warn_of_others
 from domcli.cli.bench_view import View, make_view
-from domcli.cli.follow import Interrupts
+from domcli.cli.interrupts import Interrupts
 from domcli.errors import SettingsError
 from domcli.launch import queue, talk
 from domcli.launch.control import Placement

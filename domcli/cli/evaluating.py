@@ -14,7 +14,7 @@ from domcli import children, evaluations, files
 from domcli.cli import output
 from domcli.cli.evaluation_text import checkpoint, parameters
 from domcli.cli.evaluation_view import EvaluationView, make_view
-from domcli.cli.follow import Interrupts
+from domcli.cli.interrupts import Interrupts
 from domcli.cli.options import shown_path
 from domcli.devices import Device
 from domcli.errors import DomcliError, ProcessError

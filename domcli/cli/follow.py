@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType, TracebackType
 from typing import Literal, Protocol
 
-from domcli import files
 from domcli.cli import output
+from domcli.cli.at_work import ended, log_tail
+from domcli.cli.interrupts import Interrupts
 from domcli.errors import DomcliError
 from domcli.events import Failed
 from domcli.launch import actions, queue
-from domcli.launch.rules import AT_WORK
-from domcli.printable import printable_line
 from domcli.process import signal_name
 from domcli.rundir import RunDirectory
 from domcli.runs import Run, RunReader
@@ -28,12 +24,8 @@ POLL_SECONDS = 0.2
 WAKE_SECONDS = 1.0
 MOST_STALLS = 10
 """Times in a row that no supervisor is found at work before that is told."""
-LOG_TAIL_BYTES = 8192
 REFUSED_EXIT = 2
 """What a trainer exits with when it refuses during set-up, before anything is trained."""
-LOADING = "loading PyTorch and the data"
-"""What a trainer does before its first event."""
-
 Ending = Literal["finished", "stopped", "failed", "refused", "killed", "crashed", "left", "withdrawn"]
 
 
@@ -57,49 +49,6 @@ class View(AbstractContextManager["View"], Protocol):
 
     def say(self, text: str) -> None:
         """Tell the person something."""
-
-
-class Interrupts:
-    """While entered, Ctrl-C (SIGINT) and SIGTERM are counted instead of ending this process; Ctrl-\\ asks to leave."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.terminated = False
-        self.leave = False
-        self._handlers: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
-
-    def __enter__(self) -> Interrupts:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
-            # A shell starts background jobs with SIGINT ignored; that is to stay so.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                self._handlers[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        if number == signal.SIGQUIT:
-            self.leave = True
-            return
-        self.count += 1
-        self.terminated = self.terminated or number == signal.SIGTERM
-
-    @property
-    def exit_code(self) -> int:
-        """What a shell expects of a process that ended by this signal."""
-        return 128 + (signal.SIGTERM if self.terminated else signal.SIGINT)
-
-
-class Onlooker(Interrupts):
-    """While entered, Ctrl-C, SIGTERM and Ctrl-\\ ask to leave, and no run is stopped."""
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        super()._note(number, frame)
-        self.leave = True
 
 
 def follow(runs: Sequence[RunDirectory], view: View, interrupts: Interrupts) -> list[Outcome]:
@@ -157,15 +106,6 @@ def _last_words(run: Run) -> tuple[object, object]:
     return launch, run.state.closing
 
 
-def ended(run: Run, *, retried: bool = True) -> bool:
-    """Tell whether nothing more comes of a run by itself: it has ended, and without its ticket it is not retried.
-
-    Nor is it where the queue is not advanced, which `retried` says.
-    """
-    mine = retried and run.ticket is not None and run.ticket.owner == os.getuid()
-    return run.status not in AT_WORK and not mine
-
-
 def make_view(runs: Sequence[RunDirectory], *, looking: bool = False) -> View:
     """Return a live view if stderr is a terminal that can show it, else plain lines.
 
@@ -185,22 +125,6 @@ def make_view(runs: Sequence[RunDirectory], *, looking: bool = False) -> View:
     from domcli.cli.live_queue import QueueView
 
     return QueueView(runs, looking=looking)
-
-
-def starting(run: Run, now: float) -> str:
-    """Return for how long a trainer has been at its start, and what takes the time until it says something."""
-    waited = max(0.0, now - run.process.launched) if run.process is not None else 0.0
-    return f"starting ({waited:.0f} s; {LOADING})"
-
-
-def log_tail(run: RunDirectory, lines: int) -> list[str]:
-    """Return the last lines of trainer.log that say something; a line redrawn with carriage returns counts once."""
-    try:
-        text = files.read_tail(run.log, LOG_TAIL_BYTES)[0].decode(errors="surrogateescape")
-    except OSError:
-        return []
-    found = (line.rstrip().rpartition("\r")[2] for line in text.split("\n"))
-    return [printable_line(line) for line in found if line.strip()][-lines:]
 
 
 def _wake(folders: Sequence[Path]) -> str | None:

@@ -13,7 +13,8 @@ from domcli.cli import output
 from domcli.cli.options import program, reference, runs_command, shown_path
 
 if TYPE_CHECKING:
-    from domcli.cli.follow import Interrupts, Outcome
+    from domcli.cli.follow import Outcome
+    from domcli.cli.interrupts import Interrupts
     from domcli.rundir import RunDirectory
     from domcli.settings import Settings
 
@@ -61,7 +62,8 @@ def warn_of(experiments: Iterable[Settings]) -> None:
 
 def watch(runs: Sequence[RunDirectory], interrupts: Interrupts) -> list[Outcome]:
     """Follow runs to their end, then say on stderr what went wrong, if anything did."""
-    from domcli.cli.follow import Onlooker, follow, make_view
+    from domcli.cli.follow import follow, make_view
+    from domcli.cli.interrupts import Onlooker
 
     outcomes = follow(runs, make_view(runs, looking=isinstance(interrupts, Onlooker)), interrupts)
     if interrupts.leave:
@@ -144,7 +146,7 @@ def _tell_stopped(outcome: Outcome) -> None:
 
 
 def _tell_failed(outcome: Outcome) -> None:
-    from domcli.cli.follow import log_tail
+    from domcli.cli.at_work import log_tail
 
     run = outcome.run
     output.error(f"{run.directory.name}: {outcome.reason} (log: {shown_path(run.directory.log)})")

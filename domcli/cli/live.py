@@ -16,8 +16,8 @@ from rich.text import Text
 
 from domcli.catalogue import OPERATIONS
 from domcli.cli import figures, output
+from domcli.cli.at_work import log_tail, starting
 from domcli.cli.epochs import EpochTable
-from domcli.cli.follow import log_tail, starting
 from domcli.cli.plain import describe
 from domcli.events import Progress, Started
 from domcli.finding import queue_places

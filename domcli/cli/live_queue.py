@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from domcli.cli import figures, output
-from domcli.cli.follow import ended, starting
+from domcli.cli.at_work import ended, starting
 from domcli.events import EpochEnd
 from domcli.printable import printable_line
 from domcli.rundir import RunDirectory

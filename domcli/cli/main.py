@@ -91,7 +91,7 @@ def main() -> None:
     """Run the command line; the process ends with 0, 1 (a run failed), 2 (bad usage or settings) or 130 (Ctrl-C)."""
     streams.prepare()
     sys.excepthook = _tell_of_a_bug
-    with streams.written_out():
+    with output.written_out():
         try:
             sys.exit(app(prog_name="domcli", standalone_mode=False) or 0)
         except UsageError as error:

@@ -5,11 +5,13 @@ What it writes may hold anything, and comes out printable: see `domcli.printable
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
 from domcli.cli import streams
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+LOST = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF, errno.EFBIG)
+"""What the system says of a stream that takes no more."""
 
 
 def data(line: str) -> None:
@@ -94,6 +98,27 @@ def error(sentence: str) -> None:
     note(sentence)
 
 
+@contextlib.contextmanager
+def written_out() -> Iterator[None]:
+    """Write out what is left in stdout at the end, and end with 1 if it cannot be written.
+
+    A reader that has gone (`domcli runs | head`) is no error worth a word.
+    """
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as lost:
+        if lost.errno not in LOST or lost.filename is not None:
+            raise
+        for stream in (sys.stdout, sys.stderr):
+            _flush_or_let_go(stream)
+        if not isinstance(lost, BrokenPipeError):
+            error(f"cannot write the output: {lost.strerror}")
+        sys.exit(1)
+
+
 def console(stream: TextIO) -> Console:
     """Return a rich console for a stream that never cuts or colours what goes to a file or pipe."""
     from domcli.cli.console import PrintableConsole
@@ -113,3 +138,10 @@ def can_draw(stream: TextIO) -> bool:
 
 def _painted(piece: str, style: str) -> str:
     return f"\033[{style}m{piece}\033[0m"
+
+
+def _flush_or_let_go(stream: TextIO) -> None:
+    try:
+        stream.flush()
+    except OSError:
+        streams.let_go(stream)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from domcli.cli import figures, output
+from domcli.cli.at_work import LOADING
 from domcli.cli.epochs import EpochTable
-from domcli.cli.follow import LOADING
 from domcli.cli.options import shown_path
 from domcli.events import Started
 from domcli.plural import counted

@@ -11,7 +11,7 @@ from domcli.errors import DomcliError, ProcessError
 from domcli.plural import counted
 
 if TYPE_CHECKING:
-    from domcli.cli.follow import Interrupts
+    from domcli.cli.interrupts import Interrupts
     from domcli.launch.actions import Result
     from domcli.rundir import RunDirectory
     from domcli.runs import Run
@@ -83,7 +83,7 @@ def follow(
 
     It only looks on: Ctrl-C leaves and touches nothing, `domcli stop` stops.
     """
-    from domcli.cli.follow import Onlooker
+    from domcli.cli.interrupts import Onlooker
     from domcli.cli.selection import select_runs
     from domcli.launch.rules import AT_WORK
 
@@ -115,7 +115,7 @@ def _require_extensible(found: list[Run], epochs: int) -> None:
 
 def _conclude(results: list[Result], *, detach: bool, as_json: bool) -> None:
     """Say which runs are left out, and follow those that were queued. Raises DomcliError if none was."""
-    from domcli.cli.follow import Interrupts
+    from domcli.cli.interrupts import Interrupts
     from domcli.cli.summary import as_json as summary
     from domcli.runs import read_run
 

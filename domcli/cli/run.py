@@ -97,7 +97,7 @@ def _show(planned: list[Planned], runs_dir: Path, *, as_json: bool) -> None:
 
 def _run_all(planned: list[Planned], runs_dir: Path, *, as_json: bool) -> None:
     """Queue the runs and follow them. Runs that their trainers refuse leave nothing behind but the reason."""
-    from domcli.cli.follow import Interrupts
+    from domcli.cli.interrupts import Interrupts
     from domcli.launch import queue
     from domcli.launch.order import create
 

@@ -17,8 +17,8 @@ from rich.text import Text
 
 from domcli import finding
 from domcli.cli import output
-from domcli.cli.runs import View, footer
 from domcli.cli.runs_table import Segments, Terminal, as_text, table_lines
+from domcli.cli.runs_view import View, footer
 from domcli.cli.selection import SelectionError, directories, wake_queue
 from domcli.errors import DomcliError
 from domcli.rundir import RunDirectory

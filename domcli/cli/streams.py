@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import errno
 import io
 import os
 import sys
-from collections.abc import Iterator
 from typing import TextIO
-
-LOST = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF, errno.EFBIG)
-"""What the system says of a stream that takes no more."""
-
 
 SIGNS = {"\u2500": "-", "±": "+-"}
 """What stands for signs of our own where an encoding does not have them."""
@@ -56,36 +50,6 @@ def _spell(error: UnicodeError) -> tuple[str | bytes, int]:
     if text[place] in SIGNS:
         return SIGNS[text[place]], place + 1
     return codecs.backslashreplace_errors(UnicodeEncodeError(error.encoding, text, place, place + 1, error.reason))
-
-
-@contextlib.contextmanager
-def written_out() -> Iterator[None]:
-    """Write out what is left in stdout at the end, and end with 1 if it cannot be written.
-
-    A reader that has gone (`domcli runs | head`) is no error worth a word.
-    """
-    try:
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
-    except OSError as error:
-        if error.errno not in LOST or error.filename is not None:
-            raise
-        for stream in (sys.stdout, sys.stderr):
-            _flush_or_let_go(stream)
-        if not isinstance(error, BrokenPipeError):
-            from domcli.cli import output
-
-            output.error(f"cannot write the output: {error.strerror}")
-        sys.exit(1)
-
-
-def _flush_or_let_go(stream: TextIO) -> None:
-    try:
-        stream.flush()
-    except OSError:
-        let_go(stream)
 
 
 def let_go(stream: TextIO) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from domcli.cli.follow import Interrupts
+from domcli.cli.interrupts import Interrupts
 from domcli.launch.talk import listen
 
 PATIENCE = 60.0
