@@ -20,7 +20,7 @@ from PIL import Image
 
 from domcli import locks
 from domcli.devices import cpu_name
-from domcli.launch import control, slots
+from domcli.launch import local, slots
 from domcli.rundir import RunDirectory
 
 CASES = {
@@ -102,7 +102,7 @@ def one_start(folder: Path, arguments: list[str], number: int) -> Start:
         noted = _await_first_step(run)
         queue_cpu = sum(psutil.Process(int(supervisor.read_text())).cpu_times()[:2])
     finally:
-        control.kill(run)
+        local.kill(run)
     while locks.is_held(supervisor):
         time.sleep(POLL_SECONDS)
     return _by_stages(run, began, used.ru_utime + used.ru_stime, queue_cpu, noted)

@@ -18,6 +18,9 @@ START_TOLERANCE = 2.0
 """Seconds by which two readings of one process's start time may differ (clock adjustments)."""
 
 
+Liveness = Literal["alive", "gone", "elsewhere"]
+
+
 class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """A process on a host; `start_time` in seconds since 1970, `cwd` is where it was launched."""
 
@@ -68,7 +71,7 @@ def is_here(identity: ProcessIdentity) -> bool:
     return identity.host == socket.gethostname()
 
 
-def liveness(identity: ProcessIdentity) -> Literal["alive", "gone", "elsewhere"]:
+def liveness(identity: ProcessIdentity) -> Liveness:
     """Tell whether exactly this process still runs; `elsewhere` when it belongs to another host and cannot be asked."""
     if not is_here(identity):
         return "elsewhere"

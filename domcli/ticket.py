@@ -10,6 +10,9 @@ from domcli import files
 from domcli.bounds import Count, Seconds
 from domcli.devices import Device
 
+LOCAL = "local"
+"""The launcher of trainers that are processes of this machine."""
+
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     """Asks for one launch of a run, on the machine and by the user that wrote it.
@@ -44,6 +47,8 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     """How often it has been launched again after a failure."""
     not_before: Seconds = 0.0
     """It waits until then, seconds since 1970."""
+    launcher: str = LOCAL
+    """What starts and ends its trainer (see domcli.launch.launcher)."""
     directory: int = 0
     """Inode of the run directory: a copy of it is not in the queue."""
 

@@ -16,7 +16,7 @@ from domcli.cli.bench_view import View, make_view
 from domcli.cli.interrupts import Interrupts
 from domcli.errors import SettingsError
 from domcli.launch import queue, talk
-from domcli.launch.control import Placement
+from domcli.launch.placement import Placement
 
 PROCESS: Sequence[str] = children.command("domcli.trainer.bench")
 

@@ -20,7 +20,7 @@ from domcli.devices import Device
 from domcli.errors import DomcliError, ProcessError
 from domcli.evaluations import Evaluation, Plan, Refusal
 from domcli.launch import queue, slots, talk
-from domcli.launch.control import Placement
+from domcli.launch.placement import Placement
 from domcli.launch.talk import Ending, UnfinishedError
 from domcli.launch.terms import Terms
 from domcli.rundir import RunDirectory

@@ -21,7 +21,7 @@ from domcli.cli.epochs import EpochTable
 from domcli.cli.plain import describe
 from domcli.events import Progress, Started
 from domcli.finding import queue_places
-from domcli.launch.slots import kept_from
+from domcli.launch.launcher import why_it_waits
 from domcli.rundir import RunDirectory
 from domcli.runs import Run
 from domcli.runstate import RunState, epoch_fraction, headline_accuracy
@@ -94,9 +94,8 @@ class LiveView:
     def _queued(self, run: Run) -> RenderableType:
         place = queue_places(self._run.path.parent).get(self._run.name)
         where = f", {place - 1} before it" if place and place > 1 else ", next in the queue" if place else ""
-        kept = kept_from(self._run.path.parent, run.ticket) if run.ticket else []
-        free = f"a benchmark to end on {' and '.join(kept)}" if kept else "a free device"
-        text = f"queued: waits for {free}{where}; {self._keys}"
+        why = why_it_waits(self._run.path.parent, run.ticket) if run.ticket else None
+        text = f"queued: {f'waits, {why}' if why else 'waits for a free device'}{where}; {self._keys}"
         self._spinner.update(text=Text(text, no_wrap=True, overflow="ellipsis"))
         return Group(self._spinner, *self._notices())
 

@@ -83,12 +83,12 @@ def _meant(found: list[Run]) -> list[Run]:
 
 def _wait(directory: RunDirectory, identity: ProcessIdentity) -> str | None:
     """Wait for a trainer that was asked to stop; return what is wrong if it does not."""
-    from domcli.launch import control
+    from domcli.launch.access import wait_stopped
 
     began, told = time.monotonic(), ""
     while True:
         try:
-            control.wait_stopped(directory, identity, TELL_SECONDS)
+            wait_stopped(directory, identity, TELL_SECONDS)
             break
         except ProcessError:
             awaited = _awaited(directory)

@@ -129,11 +129,11 @@ def queue_text(run: Run) -> str:
         parts.append(f"for {' or '.join(device.name for device in run.ticket.devices)}")
         if run.ticket.jobs > 1:
             parts.append(f"(up to {run.ticket.jobs} runs at a time)")
-        from domcli.launch.slots import kept_from  # takes long to load
+        from domcli.launch.launcher import why_it_waits  # takes long to load
 
-        kept = kept_from(run.directory.path.parent, run.ticket)
-        if kept:
-            parts.append(f"while a benchmark keeps {' and '.join(kept)} for itself")
+        why = why_it_waits(run.directory.path.parent, run.ticket)
+        if why:
+            parts.append(f"while {why}")
     return " ".join(parts)
 
 

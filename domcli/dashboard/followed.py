@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from domcli.dashboard.grouping import Group, Origin, Title, group_of, origin_of
@@ -89,7 +89,7 @@ class Followed:
         return True
 
     def listed(
-        self, titles: Mapping[str, Title], places: Mapping[str, int], kept: Sequence[str], *, counts: bool
+        self, titles: Mapping[str, Title], places: Mapping[str, int], waits: str | None, *, counts: bool
     ) -> Listed:
         """Return the row of the run: the same object as before while nothing has changed."""
         assert self.run is not None
@@ -101,7 +101,7 @@ class Followed:
             self.group.key,
             title.text,
             places.get(self.directory.name),
-            tuple(kept),
+            waits,
             self._created(),
             counts,
             title.stem,

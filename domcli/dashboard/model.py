@@ -27,8 +27,8 @@ class Listed:
     """What the group is called: the preset, and what tells it from other groups of that preset."""
     place: int | None = None
     """Its place in the queue, from 1, while it waits there."""
-    kept: tuple[str, ...] = ()
-    """The devices among those it waits for that a benchmark keeps for itself."""
+    waits: str | None = None
+    """What it waits for beside those before it in the queue."""
     created: float = 0.0
     """When its settings were written, seconds since 1970."""
     counts: bool = True

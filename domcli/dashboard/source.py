@@ -139,15 +139,15 @@ class DirectorySource:
         queued = any(one.run is not None and one.run.status == "queued" for one in known)
         places = finding.queue_places(self.runs_dir) if queued else {}
         for one in known:
-            yield one.listed(titles, places, self._kept_from(one.run), counts=one.directory.name in counted)
+            yield one.listed(titles, places, self._why_it_waits(one.run), counts=one.directory.name in counted)
 
-    def _kept_from(self, run: Run | None) -> list[str]:
-        """Return the devices a queued run waits for that a benchmark keeps for itself."""
+    def _why_it_waits(self, run: Run | None) -> str | None:
+        """Return what a queued run waits for beside those before it."""
         if run is None or run.ticket is None or run.status != "queued":
-            return []
-        from domcli.launch.slots import kept_from  # takes long to load
+            return None
+        from domcli.launch.launcher import why_it_waits  # takes long to load
 
-        return kept_from(self.runs_dir, run.ticket)
+        return why_it_waits(self.runs_dir, run.ticket)
 
     def _titles_of(self, known: Sequence[Followed]) -> dict[str, grouping.Title]:
         """Return the titles of the groups, made anew only if the runs and what is known of them are not as before."""

@@ -116,8 +116,8 @@ def sentence(one: Listed) -> str:
     if run.status == "queued":
         place = f"place {one.place} in the queue" if one.place else "in the queue"
         devices = " or ".join(device.name for device in run.ticket.devices) if run.ticket else ""
-        kept = f"; a benchmark keeps {' and '.join(one.kept)} for itself" if one.kept else ""
-        return f"{place}, for {devices}{kept}" if devices else place
+        why = f"; {one.waits}" if one.waits else ""
+        return f"{place}, for {devices}{why}" if devices else place
     if run.status == "starting":
         return f"starting on {run.device}" if run.device else "starting"
     if run.status == "running":

@@ -13,7 +13,8 @@ import msgspec
 
 from domcli import locks
 from domcli.errors import DomcliError, StorageError
-from domcli.launch import control, queue
+from domcli.launch import queue
+from domcli.launch.launcher import launcher_of
 from domcli.launch.rules import Hindered, Verb, hindrance
 from domcli.rundir import RunDirectory
 from domcli.runs import Run
@@ -40,12 +41,12 @@ class Result:
 
 def stop(runs: Sequence[Run]) -> list[Result]:
     """Ask trainers to write a checkpoint and stop, which they are not waited for; take runs out of the queue."""
-    return _end(runs, control.request_stop, "asked")
+    return _end(runs, lambda run: launcher_of(run).stop(run), "asked")
 
 
 def kill(runs: Sequence[Run]) -> list[Result]:
     """End trainers at once; take runs out of the queue."""
-    return _end(runs, control.kill, "killed")
+    return _end(runs, lambda run: launcher_of(run).kill(run), "killed")
 
 
 def resume(

@@ -18,7 +18,7 @@ from domcli import children, devices, files, finding, locks
 from domcli.devices import Device
 from domcli.errors import ProcessError, RunDirectoryError, StorageError
 from domcli.events import Stopped
-from domcli.launch.control import sole_access
+from domcli.launch.access import sole_access
 from domcli.launch.extend import extended, refuse_imported
 from domcli.launch.rules import Hindered, hindrance
 from domcli.launch.slots import HostFolder, host_folder, require_writable

@@ -11,7 +11,6 @@ import contextlib
 import logging
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -19,13 +18,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal
 
-from domcli import devices, locks, process
+from domcli import devices, locks
 from domcli.devices import CPU, Device
 from domcli.errors import DomcliError, ProcessError, RunDirectoryError, StorageError
 from domcli.events import Failed
-from domcli.launch import control, queue, slots
-from domcli.launch.control import Placement, sole_access, start_locked
+from domcli.launch import launcher, local, queue, slots
+from domcli.launch.access import record_exit, sole_access
 from domcli.launch.extend import extend
+from domcli.launch.launcher import Started
+from domcli.launch.placement import Placement
 from domcli.printable import log_to_stderr
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
@@ -52,8 +53,8 @@ class Supervisor:
     def __init__(self, runs_dir: Path, command: Sequence[str] | None = None) -> None:
         self._runs_dir = runs_dir
         self._folder = slots.host_folder(runs_dir)
-        self._command = command or control.TRAINER
-        self._children: dict[Path, subprocess.Popen[bytes]] = {}
+        self._command = command or local.TRAINER
+        self._children: dict[Path, Started] = {}
         self._launch_after = 0.0
 
     def advance(self) -> bool:
@@ -78,13 +79,13 @@ class Supervisor:
             code = child.poll()
             if code is not None:
                 del self._children[path]
-                control.record_exit(RunDirectory(path), child.pid, code)
+                record_exit(RunDirectory(path), child.pid, code)
                 log.info("%s: trainer %d ended with %d", path.name, child.pid, code)
 
     def _settle(self, run: RunDirectory, ticket: Ticket) -> None:
         """Once its trainer has ended, queue a launched run again or let go of its ticket."""
         identity = run.read_process()
-        if run.path in self._children or identity is None or process.liveness(identity) != "gone":
+        if run.path in self._children or identity is None or launcher.liveness(run, identity) != "gone":
             return
         try:
             with sole_access(run, patience=0):
@@ -140,7 +141,7 @@ class Supervisor:
                 found = run.waiting_ticket()
                 if found is None or found.id != ticket.id:
                     return
-                child = self._spawn(run, lock, placement, ticket.epochs)
+                child = self._spawn(run, lock, placement, ticket)
         except StorageError as error:
             log.warning("%s: %s", run.name, error)
             self._launch_after = time.monotonic() + STORAGE_SECONDS
@@ -151,9 +152,7 @@ class Supervisor:
                 self._children[run.path] = child
                 log.info("%s: trainer %d on %s", run.name, child.pid, slot.device.name)
 
-    def _spawn(
-        self, run: RunDirectory, lock: int, placement: Placement, epochs: int | None
-    ) -> subprocess.Popen[bytes] | None:
+    def _spawn(self, run: RunDirectory, lock: int, placement: Placement, ticket: Ticket) -> Started | None:
         try:
             run.require_untouched()
         except RunDirectoryError as error:
@@ -163,9 +162,9 @@ class Supervisor:
             self._close(run, "refused", f"the folder in which it was queued is gone: {placement.folder}")
             return None
         try:
-            if epochs is not None:
-                extend(run, epochs)
-            return start_locked(run, lock, placement, self._command)
+            if ticket.epochs is not None:
+                extend(run, ticket.epochs)
+            return launcher.by_name(ticket.launcher).start(run, placement, lock, self._command)
         except StorageError:
             raise
         except DomcliError as error:

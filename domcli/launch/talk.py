@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from domcli.errors import DomcliError, ProcessError
-from domcli.launch.control import Placement
+from domcli.launch.placement import Placement
 from domcli.process import signal_name
 
 REFUSED = 2

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from domcli.devices import CPU
-from domcli.launch import order
+from domcli.launch import local, order
+from domcli.launch.access import sole_access
 from domcli.launch.order import Planned
+from domcli.launch.placement import Placement
 from domcli.naming import default_name
 from domcli.origin import Origin
 from domcli.rundir import RunDirectory, create, unused_name
@@ -41,6 +45,14 @@ def created(
     usual = default_name(order.preset_name(preset), settings.train.seed, quick)
     planned = Planned(name or unused_name(runs, usual), settings, ticket, origin)
     return order.create([planned], runs)[0]
+
+
+def started(
+    run: RunDirectory, placement: Placement | None = None, *, command: Sequence[str]
+) -> subprocess.Popen[bytes]:
+    """Start a trainer as the supervisor does."""
+    with sole_access(run) as lock:
+        return local.start(run, placement or Placement(), lock, command)
 
 
 def ticket(name: str, **changes: Any) -> Ticket:

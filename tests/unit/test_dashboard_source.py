@@ -64,7 +64,7 @@ def test_a_queued_run_knows_that_a_benchmark_keeps_its_device(runs_dir: Path) ->
     snapshot = read(source)
     expected = "place 1 in the queue, for cpu; a benchmark keeps cpu for itself"
     assert words.sentence(one(snapshot, queued.name)) == expected
-    assert one(snapshot, "done").kept == ()
+    assert one(snapshot, "done").waits is None
     kept.close()
     assert words.sentence(one(read(source), queued.name)) == "place 1 in the queue, for cpu"
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from run_directories import created
+from run_directories import created, started
 
 from domcli import naming, process, rundir
 from domcli.devices import CPU, Device
 from domcli.errors import DataError, ProcessError, StorageError
-from domcli.launch import control, prepare
-from domcli.launch.control import Placement
+from domcli.launch import access, local, prepare
+from domcli.launch.access import wait_stopped
+from domcli.launch.placement import Placement
 from domcli.launch.prepare import checkpoint_bytes
 from domcli.rundir import RunDirectory
 from domcli.settings import Settings
@@ -46,7 +47,7 @@ def run(tmp_path: Path) -> RunDirectory:
 @pytest.fixture
 def sleeper(run: RunDirectory):
     """A run with a trainer that goes on for ever."""
-    trainer = control.start(run, command=SLEEPER)
+    trainer = started(run, command=SLEEPER)
     yield trainer
     trainer.kill()
     trainer.wait()
@@ -120,7 +121,7 @@ def test_a_trainer_gets_a_session_of_its_own_and_the_log(run, tmp_path, monkeypa
     run.log.write_text("before\n")
     folder = tmp_path / "elsewhere"
     folder.mkdir()
-    control.start(run, Placement(Device("cuda:1"), "cuda:1", folder), command=REPORTER).wait()
+    started(run, Placement(Device("cuda:1"), "cuda:1", folder), command=REPORTER).wait()
     arguments = [str(run.path), "--device", "cuda:1"]
     assert run.log.read_text() == f"before\n{arguments} {folder} 1 True True\n"
 
@@ -142,10 +143,10 @@ def test_a_trainer_is_told_its_device(placement, arguments):
 def test_a_trainer_sees_its_gpu_alone_and_its_share_of_the_cores(run, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    control.start(run, Placement(Device("cuda:2", "GPU-x"), threads=3), command=VARIABLES).wait()
+    started(run, Placement(Device("cuda:2", "GPU-x"), threads=3), command=VARIABLES).wait()
     assert run.log.read_text() == "GPU-x 3"
     run.log.unlink()
-    control.start(run, Placement(), command=VARIABLES).wait()
+    started(run, Placement(), command=VARIABLES).wait()
     assert run.log.read_text() == "none none"
 
 
@@ -159,32 +160,32 @@ def test_process_json_identifies_the_trainer(run, sleeper):
 
 
 def test_how_a_trainer_ended_is_noted_if_it_is_still_the_last_one(run, sleeper):
-    control.record_exit(run, sleeper.pid + 1, -9)
+    access.record_exit(run, sleeper.pid + 1, -9)
     assert run.read_process().exit_code is None
-    control.record_exit(run, sleeper.pid, -9)
+    access.record_exit(run, sleeper.pid, -9)
     assert run.read_process().exit_code == -9
 
 
 def test_a_second_trainer_is_refused(run, sleeper):
     with pytest.raises(ProcessError, match=f"already has a trainer \\(process {sleeper.pid}\\); stop it first"):
-        control.start(run, command=SLEEPER)
+        started(run, command=SLEEPER)
 
 
 def test_the_lock_lives_and_dies_with_the_trainer(run, sleeper):
     run.process.unlink()
     with pytest.raises(ProcessError, match="started by hand or on another machine"):
-        control.start(run, command=SLEEPER)
+        started(run, command=SLEEPER)
     sleeper.kill()
     sleeper.wait()
-    other = control.start(run, command=SLEEPER)
+    other = started(run, command=SLEEPER)
     other.kill()
     other.wait()
 
 
 def test_a_signal_that_comes_before_a_trainer_can_heed_it_is_not_lost(run):
     slow = "import time; time.sleep(0.5); print('ready', flush=True);" + LET_IN + "time.sleep(600)"
-    trainer = control.start(run, command=(sys.executable, "-c", slow))
-    control.stop(run)
+    trainer = started(run, command=(sys.executable, "-c", slow))
+    wait_stopped(run, local.stop(run))
     assert trainer.wait() == -signal.SIGTERM
     assert run.log.read_text() == "ready\n"
 
@@ -193,36 +194,36 @@ def test_a_run_of_another_host_is_left_alone(run):
     identity = process.identify()
     run.write_process(msgspec.structs.replace(identity, host="other-host"))
     with pytest.raises(ProcessError, match="launched on other-host and may still run there"):
-        control.start(run, command=SLEEPER)
+        started(run, command=SLEEPER)
     with pytest.raises(ProcessError, match="stop it there"):
-        control.stop(run)
+        wait_stopped(run, local.stop(run))
 
 
 def test_a_recycled_pid_is_never_signalled(run):
     own = process.identify()
     run.write_process(msgspec.structs.replace(own, birth="another"))
     with pytest.raises(ProcessError, match="no trainer to stop"):
-        control.kill(run)
+        local.kill(run)
 
 
 def test_stop_ends_the_trainer(run, sleeper):
-    control.stop(run)
+    wait_stopped(run, local.stop(run))
     assert sleeper.wait() == -signal.SIGTERM
 
 
 def test_kill_ends_the_trainer(run, sleeper):
-    control.kill(run)
+    local.kill(run)
     assert sleeper.wait() == -signal.SIGKILL
 
 
 def test_a_trainer_that_does_not_stop_is_told(run):
     ignoring = "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready'); time.sleep(600)"
-    trainer = control.start(run, command=(sys.executable, "-c", ignoring))
+    trainer = started(run, command=(sys.executable, "-c", ignoring))
     while "ready" not in run.log.read_text():
         assert trainer.poll() is None
     try:
         with pytest.raises(ProcessError, match="has not stopped within 0 s; kill it with domcli kill"):
-            control.stop(run, timeout=0)
+            wait_stopped(run, local.stop(run), timeout=0)
     finally:
         trainer.kill()
         trainer.wait()
@@ -230,22 +231,22 @@ def test_a_trainer_that_does_not_stop_is_told(run):
 
 def test_a_run_that_was_never_launched_cannot_be_stopped(run):
     with pytest.raises(ProcessError, match="has no trainer to stop: it is lost"):
-        control.stop(run)
+        wait_stopped(run, local.stop(run))
 
 
 def test_a_trainer_that_cannot_start_is_one_sentence(run):
     with pytest.raises(ProcessError, match="cannot start the trainer"):
-        control.start(run, command=("/nonexistent/python",))
+        started(run, command=("/nonexistent/python",))
 
 
 def test_a_trainer_whose_identity_cannot_be_written_is_not_left_alone(run, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    started = []
+    identities = []
     monkeypatch.setattr(RunDirectory, "write_process", full)
     original = process.identify
-    monkeypatch.setattr(process, "identify", lambda pid: started.append(original(pid)) or started[0])
+    monkeypatch.setattr(process, "identify", lambda pid: identities.append(original(pid)) or identities[0])
     with pytest.raises(StorageError, match="No space left"):
-        control.start(run, command=SLEEPER)
-    assert process.liveness(started[0]) == "gone"
+        started(run, command=SLEEPER)
+    assert process.liveness(identities[0]) == "gone"

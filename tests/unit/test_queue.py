@@ -17,7 +17,7 @@ from domcli import devices, locks, owners, process
 from domcli.devices import CPU, Device
 from domcli.errors import ProcessError, StorageError
 from domcli.events import Failed, Finished
-from domcli.launch import control, queue, slots, supervisor
+from domcli.launch import local, queue, slots, supervisor
 from domcli.launch.supervisor import Supervisor
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
@@ -107,7 +107,7 @@ def test_runs_start_in_order_as_slots_become_free(queued, tmp_path):
     boss = Supervisor(tmp_path, SLEEPER)
     boss.advance()
     assert status_of(*runs) == ["starting", "starting", "queued", "queued"]
-    control.kill(runs[1])
+    local.kill(runs[1])
     advance_until(boss, lambda: status_of(runs[2]) == ["starting"])
     assert status_of(*runs) == ["starting", "lost", "starting", "queued"]
 
@@ -336,8 +336,8 @@ def test_a_stop_cancels_what_waits_and_asks_who_works(queued, tmp_path):
     first, second = queued(), queued()
     boss = Supervisor(tmp_path, SLEEPER)
     boss.advance()
-    assert queue.request_end(second, control.request_stop) is None
-    assert queue.request_end(first, control.request_stop).pid == first.read_process().pid
+    assert queue.request_end(second, local.stop) is None
+    assert queue.request_end(first, local.stop).pid == first.read_process().pid
     wait_gone(first)
     assert status_of(first, second) == ["lost", "stopped"]
 
@@ -346,7 +346,7 @@ def test_a_killed_run_is_not_retried(queued, tmp_path):
     run = queued(max_retries=3)
     boss = Supervisor(tmp_path, SLEEPER)
     boss.advance()
-    control.kill(run)
+    local.kill(run)
     advance_until(boss, lambda: not boss.advance())
     assert run.read_ticket() is None
     assert read_run(run).process.exit_code == -signal.SIGKILL

@@ -12,6 +12,7 @@ from domcli.devices import CPU
 from domcli.errors import ProcessError, RunDirectoryError
 from domcli.events import Finished, Stopped
 from domcli.launch import actions, queue, rules
+from domcli.launch.access import sole_access
 from domcli.launch.rules import Hindrance, Verb, hindrance
 from domcli.launch.terms import Terms
 from domcli.rundir import RunDirectory
@@ -104,7 +105,7 @@ def test_retry_leaves_out_what_has_not_failed(three: list[RunDirectory]) -> None
 
 def test_what_cannot_be_deleted_is_known_before(three: list[RunDirectory]) -> None:
     assert actions.undeletable(read_run(three[0])) is None
-    with queue.sole_access(three[1]):
+    with sole_access(three[1]):
         assert isinstance(actions.undeletable(read_run(three[1])), rules.Hindered)
     three[2].environment.unlink()
     three[2].events.unlink()
