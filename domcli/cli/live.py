@@ -95,7 +95,7 @@ class LiveView:
         place = queue_places(self._run.path.parent).get(self._run.name)
         where = f", {place - 1} before it" if place and place > 1 else ", next in the queue" if place else ""
         why = why_it_waits(self._run.path.parent, run.ticket) if run.ticket else None
-        text = f"queued: {f'waits, {why}' if why else 'waits for a free device'}{where}; {self._keys}"
+        text = f"queued: {why or 'waits for a free device'}{where}; {self._keys}"
         self._spinner.update(text=Text(text, no_wrap=True, overflow="ellipsis"))
         return Group(self._spinner, *self._notices())
 

@@ -101,7 +101,8 @@ def _require_extensible(found: list[Run], epochs: int) -> None:
 
     spans = {}
     for run in found:
-        if (why := hindrance("extend", run)) is not None:
+        why = hindrance("extend", run)
+        if why is not None and why != "unreadable":  # of that there is more to tell below
             raise ProcessError(_worded(Hindered(run, why)))
         run.directory.require_own("resume")
         spans[run.directory.name] = extended(run, epochs).train.span

@@ -102,7 +102,7 @@ def test_a_queued_run_says_that_it_waits_for_a_benchmark(cli, begin, tmp_path, u
         in cli("show", "waiting").stdout
     )
     terminal = Terminal(cli.command(*QUEUE[:-1], "--name", "followed"))
-    terminal.wait_for("queued: waits, a benchmark keeps cpu for itself, 1 before it; Ctrl-C takes it out")
+    terminal.wait_for("queued: a benchmark keeps cpu for itself, 1 before it; Ctrl-C takes it out")
     (tmp_path / "enough").touch()
     assert terminal.end() == 0
     until(lambda: status(tmp_path, "waiting") == "finished")
