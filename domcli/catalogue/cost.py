@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from domcli.catalogue.attacks import Attack
-    from domcli.catalogue.objectives import Objective
     from domcli.catalogue.operations import Operation
 
 
@@ -52,17 +51,17 @@ def attack_passes(steps: int, restarts: int) -> Passes:
 
 
 def step_passes(
-    attack: Attack, operation: Operation, objective: Objective, *, steps: int, restarts: int, high_confidence: float
+    attack: Attack, operation: Operation, extra: Passes, *, steps: int, restarts: int, high_confidence: float
 ) -> Passes:
     """Return the passes of a step in which so large a share of the patterns is high-confidence.
 
-    `steps` and `restarts` are those of [attack]. `operation` is what is done with the high-confidence patterns: nothing
-    before the end of the warm-up. Of the iterations of an augmentation only the first is counted, since how many follow
-    is up to the draws.
+    `steps` and `restarts` are those of [attack], `extra` the passes of the objective. `operation` is what is done with
+    the high-confidence patterns: nothing before the end of the warm-up. Of the iterations of an augmentation only the
+    first is counted, since how many follow is up to the draws.
     """
     again = Passes(high_confidence if operation.augments else 0, 0, 0)
     if attack.perturbs:
-        return JUDGED + attack_passes(attack.steps(steps), restarts) + UPDATED + again + objective.extra
+        return JUDGED + attack_passes(attack.steps(steps), restarts) + UPDATED + again + extra
     # The natural loss is the loss of the update, unless that is of other images.
     return (JUDGED if operation.augments else NOTHING) + UPDATED + again
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from domcli.devices import Gpu
 from domcli.naming import RunName
@@ -85,6 +85,16 @@ class Wanted:
 
     whole: frozenset[str] = frozenset()
     detail: str | None = None
+
+
+class Reader(Protocol):
+    """What reads for the widgets: the app."""
+
+    def want(self, wanted: Wanted) -> None:
+        """Say what is shown, so that it is read."""
+
+    def hurry(self) -> None:
+        """Have the runs looked at now."""
 
 
 @dataclass(frozen=True)

@@ -212,15 +212,25 @@ def _expand(wanted: Sequence[str]) -> list[str]:
 
 def _create(one: Planned, runs_dir: Path, known: Mapping[str, Any], taken: Collection[str]) -> RunDirectory:
     name, told = one.name, {**_told(one), **known}
+    copies = _copies(one.settings)
     while True:
         folder = runs_dir / name
         try:
-            return rundir.create(runs_dir, name, one.settings.to_dict(), told, one.ticket)
+            return rundir.create(runs_dir, name, one.settings.to_dict(), told, one.ticket, copies)
         except RunDirectoryError:
             if one.origin.name is not None or not files.exists(folder):
                 raise
             # Another shell has taken the name between the look and the creation.
             name = _free_name(runs_dir, one.settings, one.origin, taken)
+
+
+def _copies(settings: Settings) -> dict[str, bytes]:
+    """Return the files that extend a run's catalogue, by name. Raises SettingsError if one has changed meanwhile."""
+    if not settings.extensions:
+        return {}
+    from domcli import extensions
+
+    return extensions.contents(settings.extensions)
 
 
 def _free_name(runs_dir: Path, settings: Settings, origin: Origin, taken: Collection[str]) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal
 
-from domcli import devices, locks
+from domcli import computation, devices, locks
 from domcli.devices import CPU, Device
 from domcli.errors import DomcliError, ProcessError, RunDirectoryError, StorageError
 from domcli.events import Failed
@@ -265,8 +265,10 @@ def _threads(run: RunDirectory, ticket: Ticket, device: Device, places: int) -> 
     """
     if ticket.threads is not None:
         return ticket.threads
-    before = run.read_environment().get("threads")
-    if device == CPU and isinstance(before, int) and before > 0:
+    before = None
+    with contextlib.suppress(RunDirectoryError):  # which its trainer will tell
+        before = computation.read(run).threads
+    if device == CPU and before is not None:
         return min(before, devices.cpu_count())
     return max(1, devices.cpu_count() // max(1, places))
 

@@ -20,7 +20,7 @@ def step_passes(settings: Settings, high_confidence: float) -> Passes:
     return cost.step_passes(
         ATTACKS[settings.attack.name],
         OPERATIONS[settings.dom.operate],
-        OBJECTIVES[settings.train.objective],
+        OBJECTIVES[settings.train.objective].extra,
         steps=settings.attack.steps,
         restarts=settings.attack.restarts,
         high_confidence=high_confidence,

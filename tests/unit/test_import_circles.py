@@ -11,7 +11,7 @@ import pytest
 import domcli
 
 HOME = Path(domcli.__file__).parents[1]
-PACKAGES = ("domcli.cli", "domcli.launch")
+PACKAGES = ("domcli",)
 """Those that are looked at, each by itself."""
 
 

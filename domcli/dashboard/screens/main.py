@@ -17,7 +17,7 @@ from textual.widgets import Input, Static
 
 from domcli.dashboard import chart_keys, selection
 from domcli.dashboard.messages import ReadingFailed, SnapshotRead, Steered, SystemRead
-from domcli.dashboard.model import Listed, Snapshot, Wanted
+from domcli.dashboard.model import Listed, Reader, Snapshot, Wanted
 from domcli.dashboard.screens import charting
 from domcli.dashboard.screens.steer import SteerActions
 from domcli.dashboard.widgets.detail import DetailPanel, Tab
@@ -27,7 +27,6 @@ from domcli.dashboard.widgets.run_list import RunList
 from domcli.dashboard.widgets.runs import RunsPanel
 
 if TYPE_CHECKING:
-    from domcli.dashboard.app import DomcliApp
     from domcli.dashboard.widgets.charts import ChartGrid
 
 Panel = Literal["runs", "charts", "detail"]
@@ -153,7 +152,7 @@ class MainScreen(SteerActions, Screen[None]):
         for problem in message.problems:
             self.notify(problem, severity="error", markup=False)
         self._go_to = message.show or self._go_to
-        cast("DomcliApp", self.app).hurry()
+        cast("Reader", self.app).hurry()
 
     @on(RunList.Moved)
     def _moved(self, message: RunList.Moved) -> None:
@@ -300,7 +299,7 @@ class MainScreen(SteerActions, Screen[None]):
         """Have those runs read that are to be shown."""
         row, one = self.query_one(RunsPanel).row, self.under_cursor
         names = {*selection.chosen(row, self.marks), *([one.name] if one else [])}
-        cast("DomcliApp", self.app).want(Wanted(frozenset(names), one.name if one else None))
+        cast("Reader", self.app).want(Wanted(frozenset(names), one.name if one else None))
 
     def _show_chosen(self) -> None:
         """Show what is known of the runs that are marked and of the one under the cursor."""
