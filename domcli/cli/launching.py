@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from domcli import files
+from domcli.catalogue.references import split
 from domcli.cli import output
 from domcli.cli.options import program, reference, runs_command, shown_path
 
@@ -55,7 +56,11 @@ MaxRetries = Annotated[
 
 
 def warn_of(experiments: Iterable[Settings]) -> None:
-    """Say what of these settings is probably not meant, each thing once."""
+    """Say what of these settings is probably not meant, each thing once; and whose code their trainers will run."""
+    experiments = list(experiments)
+    added = dict.fromkeys(split(one)[0] for settings in experiments for one in settings.extensions)
+    if added:
+        output.note(f"the trainer runs the code of {', '.join(shown_path(Path(path)) for path in added)}")
     for doubt in dict.fromkeys(doubt for settings in experiments for doubt in settings.doubts()):
         output.warning(doubt)
 

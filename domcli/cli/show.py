@@ -78,7 +78,9 @@ def _changed(run: Run) -> list[str]:
     from domcli.settings import Settings
 
     defaults = Settings().complete()
-    return [
+    added = run.settings.get("extensions")
+    extended = [f"extensions = {json.dumps(added, ensure_ascii=False, default=str)}"] if added else []
+    return extended + [
         f"{section}.{key} = {json.dumps(value, ensure_ascii=False, default=str)}"
         for section, table in run.settings.items()
         if isinstance(table, dict)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domcli import __version__, files, imagetree, plain
-from domcli.catalogue import reads_folder
+from domcli.catalogue import NETWORKS, reads_folder
 from domcli.errors import NoRoomError, StorageError
 from domcli.launch import slots
 from domcli.timing import work
@@ -56,8 +56,11 @@ def checkpoint_bytes(settings: Settings) -> int:
     `last` is weights and momentum and is written aside, so it is there twice for a moment; `best` and those by epoch
     are weights alone.
     """
+    network = NETWORKS.get(settings.model.name)
+    if network is None:  # an extension adds it: the trainer will know
+        return STREAM_AND_LOG_BYTES
     channels, _, classes = work.images(settings)
-    weights = work.network(settings).parameters(settings.model.width, channels, classes) * BYTES_A_PARAMETER
+    weights = network.size.parameters(settings.model.width, channels, classes) * BYTES_A_PARAMETER
     return int(weights * (2 * 2 + 1 + _checkpoints_by_epoch(settings))) + STREAM_AND_LOG_BYTES
 
 

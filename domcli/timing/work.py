@@ -45,9 +45,9 @@ def network(settings: Settings) -> Size:
 
 def images(settings: Settings) -> tuple[int, int, int]:
     """Return channels, size and classes of the images; those that are benched where it is not known."""
-    dataset = DATASETS[settings.data.dataset]
-    channels, size, _ = dataset.shape or BENCHED
-    return channels, size, dataset.classes or CLASSES
+    dataset = DATASETS.get(settings.data.dataset)
+    channels, size, _ = (dataset and dataset.shape) or BENCHED
+    return channels, size, (dataset and dataset.classes) or CLASSES
 
 
 def multiply_adds(settings: Settings) -> float:

@@ -110,10 +110,10 @@ def _run_training(run: RunDirectory, options: argparse.Namespace, writer: EventW
     files.clear_leftovers(run.path)
     plain.as_decided(computation.read(run).plain)
     os.environ.update(torch_environment())
-    extensions.load(run)
-    settings = from_run(run, to_train=True)
     startup = Startup()
     startup.done("interpreter")
+    extensions.load(run)
+    settings = from_run(run, to_train=True)
     # From here on torch is loaded: seconds, after everything cheap that can be refused has been.
     with _nothing_collected():
         from domcli.trainer.device import keep_freed_memory
