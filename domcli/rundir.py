@@ -22,7 +22,7 @@ from typing import IO, Any
 import msgspec
 import tomli_w
 
-from domcli import documents, files, owners, removal, toml
+from domcli import documents, files, owners, toml
 from domcli.catalogue.references import FOLDER
 from domcli.errors import RunDirectoryError, StorageError
 from domcli.files import replace_text
@@ -31,6 +31,11 @@ from domcli.process import ProcessIdentity
 from domcli.ticket import Ticket
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,199}")
+OWN = (
+    *("settings", "environment", "computation", "process", "ticket", "lock", "events", "brief", "log", "reserve"),
+    *("checkpoints", "memorization", "evaluations", "extensions"),
+)
+"""The properties of a run directory that are files and folders of its own."""
 RESERVE_BYTES = 64 * 1024
 NO_FILES: Mapping[str, bytes] = MappingProxyType({})
 UNREADABLE = (OSError, ValueError, RecursionError, OverflowError, msgspec.DecodeError)
@@ -130,25 +135,7 @@ class RunDirectory:
     @property
     def own(self) -> tuple[Path, ...]:
         """Every file and folder of the run itself: nothing else may be written there."""
-        told = (
-            self.settings,
-            self.environment,
-            self.computation,
-            self.process,
-            self.ticket,
-            self.brief,
-            self.memorization,
-        )
-        return (
-            *told,
-            self.lock,
-            self.events,
-            self.log,
-            self.reserve,
-            self.checkpoints,
-            self.evaluations,
-            self.extensions,
-        )
+        return tuple(path for path in (getattr(self, name) for name in OWN) if isinstance(path, Path))
 
     def checkpoint(self, label: str) -> Path:
         """Return the file of a checkpoint: `best`, `last` or `epoch-0010`."""
@@ -213,7 +200,7 @@ class RunDirectory:
         try:
             return toml.tables_of(files.read_text(self.settings))
         except UNREADABLE as error:
-            raise RunDirectoryError(f"cannot read {self.settings}: {_reason(error)}") from error
+            raise RunDirectoryError(f"cannot read {self.settings}: {reason_of(error)}") from error
 
     def read_environment(self) -> dict[str, Any]:
         """Return environment.json, empty if it is missing or damaged; what has not the type that it must is left out.
@@ -336,7 +323,9 @@ def create(
             raise RunDirectoryError(
                 f"a run named {quoted(name)} exists in {runs_dir}; choose another --name"
             ) from error
-        raise StorageError(f"cannot create a run in {runs_dir}: {_reason(error)}; choose another --runs-dir") from error
+        raise StorageError(
+            f"cannot create a run in {runs_dir}: {reason_of(error)}; choose another --runs-dir"
+        ) from error
     return RunDirectory(target)
 
 
@@ -360,55 +349,6 @@ def unused_name(runs_dir: Path, wanted: str, taken: Collection[str] = ()) -> str
         number += 1
         name = f"{wanted}-{number}"
     return name
-
-
-def discard(run: RunDirectory) -> None:
-    """Remove a whole run directory: moved aside first, so that no reader sees half of it. Of a link, only the link.
-
-    Raises StorageError if it cannot be removed; it is then as it was, unless something came between.
-    """
-    if run.path.is_symlink():
-        try:
-            run.path.unlink()
-        except OSError as error:
-            raise StorageError(f"cannot remove {run.path}: {_reason(error)}") from error
-        return
-    try:
-        found = run.path.lstat()
-        _require_removable(run.path, run.path)
-        aside = run.path.with_name(f"{owners.ASIDE}removed-{secrets.token_hex(16)}")
-        run.path.rename(aside)
-    except OSError as error:
-        raise StorageError(f"cannot remove {run.path}: {_reason(error)}") from error
-    try:
-        if not os.path.samestat(found, aside.lstat()):
-            raise StorageError(f"cannot remove {run.path}: another folder was put in its place meanwhile")
-        _require_removable(aside, run.path)  # again: what came before the move is in it
-    except (StorageError, OSError) as error:
-        with contextlib.suppress(OSError):
-            aside.rename(run.path)
-        if isinstance(error, StorageError):
-            raise
-        raise StorageError(f"cannot remove {run.path}: {_reason(error)}") from error
-    try:
-        removal.remove(aside)
-    except OSError as error:
-        raise StorageError(f"{run.name} is removed, but files of it are left in {aside}: {_reason(error)}") from error
-
-
-def _require_removable(folder: Path, shown: Path) -> None:
-    """Raise StorageError if this user may not remove a folder with all that is in it, OSError if that cannot be told.
-
-    `shown` is what the folder is called in the sentence.
-    """
-    stays = removal.obstacle(folder)
-    if stays is None:
-        return
-    place = shown / stays.path.relative_to(folder)
-    if stays.owner == os.geteuid():
-        raise StorageError(f"cannot remove {shown}: {place} is shut; open it with chmod u+rwx")
-    owner = owners.user_name(stays.owner)
-    raise StorageError(f"cannot remove {shown}: {place} belongs to {owner}, who alone may remove what is in it")
 
 
 def _fill(
@@ -435,7 +375,8 @@ def _write(content: bytes, file: IO[bytes]) -> None:
     file.write(content)
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Return what an error says, without what Python adds."""
     if isinstance(error, RecursionError):
         return "it is nested too deep"
     return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

@@ -133,11 +133,11 @@ def _start_detached(planned: list[Planned], runs_dir: Path, *, as_json: bool) ->
 
 
 def _discard(outcome: Outcome, *, several: bool) -> None:
-    from domcli import rundir
+    from domcli.discarding import discard
 
     if several:
         output.error(f"{outcome.run.directory.name}: {outcome.reason}")
-    rundir.discard(outcome.run.directory)
+    discard(outcome.run.directory)
 
 
 def _remove(made: list[Path], runs_dir: Path) -> None:

@@ -14,6 +14,7 @@ import msgspec
 
 from domcli import __version__, files, finding, rundir
 from domcli.catalogue import DATASETS, NETWORKS
+from domcli.discarding import discard
 from domcli.errors import StorageError
 from domcli.events import AnyEvent, EpochEnd, Finished, Started, Stopped, TestMetrics, TrainMetrics, encode
 from domcli.exchange.official import LoggedEpoch, Measured, OfficialLog, OfficialLogError, Session, read_log
@@ -88,7 +89,7 @@ def write_runs(runs: Sequence[ImportedRun], runs_dir: Path) -> list[RunDirectory
                 files.unlink(written[-1].reserve)
     except BaseException as error:
         for directory in written:
-            rundir.discard(directory)
+            discard(directory)
         if isinstance(error, OSError):
             raise StorageError(f"cannot write the run {runs[-1].name} in {runs_dir}: {error.strerror}") from error
         raise

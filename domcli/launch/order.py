@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domcli import files, rundir
+from domcli.discarding import discard
 from domcli.errors import DomcliError, RunDirectoryError, SettingsError
 from domcli.files import is_regular
 from domcli.launch.prepare import machine, preflight
@@ -254,4 +255,4 @@ def _told(one: Planned) -> dict[str, Any]:
 def _take_back(directory: RunDirectory) -> None:
     with contextlib.suppress(DomcliError, OSError):
         if cancel(directory):
-            rundir.discard(directory)
+            discard(directory)

@@ -16,6 +16,7 @@ import msgspec
 
 from domcli import children, devices, files, finding, locks
 from domcli.devices import Device
+from domcli.discarding import discard
 from domcli.errors import ProcessError, RunDirectoryError, StorageError
 from domcli.events import Stopped
 from domcli.launch.access import sole_access
@@ -23,7 +24,7 @@ from domcli.launch.extend import extended, refuse_imported
 from domcli.launch.rules import Hindered, hindrance
 from domcli.launch.slots import HostFolder, host_folder, require_writable
 from domcli.process import ProcessIdentity
-from domcli.rundir import RunDirectory, discard
+from domcli.rundir import RunDirectory
 from domcli.runs import read_run
 from domcli.stream import EventWriter
 from domcli.ticket import Ticket

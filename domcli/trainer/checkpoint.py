@@ -21,6 +21,7 @@ from domcli import checkpoints, files
 from domcli.errors import CheckpointError, StorageError
 from domcli.rundir import RunDirectory
 from domcli.trainer.failure import STORAGE
+from domcli.trainer.memorization import THRESHOLD
 from domcli.trainer.snapshot import Snapshot
 from domcli.trainer.state import Training
 
@@ -123,15 +124,16 @@ def _counted(training: Training, name: str, value: object) -> int | float:
 
 
 def _restore_resume_tensors(tensors: dict[str, Tensor], training: Training) -> None:
-    for name, value in training.record.tensors().items():
+    kept = training.record.tensors()
+    if f"{RESUME}record.{THRESHOLD}" not in tensors:
+        del kept[THRESHOLD]
+    for name, value in kept.items():
         found = tensors[f"{RESUME}record.{name}"]
         if (found.shape, found.dtype) != (value.shape, value.dtype):
             raise RuntimeError(f"its {RESUME}record.{name} has another form")
     for name, velocity in _velocities(training):
         velocity.copy_(tensors[f"{RESUME}momentum.{name}"])
-    training.record.restore(
-        {name: tensors[f"{RESUME}record.{name}"] for name in training.record.tensors()},
-    )
+    training.record.restore({name: tensors[f"{RESUME}record.{name}"] for name in kept})
     training.meter.sums.copy_(tensors[f"{RESUME}meter"])
 
 

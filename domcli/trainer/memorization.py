@@ -17,6 +17,9 @@ from domcli.events import LOSS_RANGES, Memorization
 from domcli.trainer.meter import Totals
 from domcli.trainer.passes import StepOutcome
 
+THRESHOLD = "threshold"
+"""What checkpoints of earlier versions lack, in which T was the same throughout."""
+
 
 class MemorizationRecord:
     """Natural and adversarial loss of N patterns, and which were high-confidence when it mattered.
@@ -83,6 +86,7 @@ class MemorizationRecord:
             "adversarial": self.adversarial,
             "confident_before": self.confident_before,
             "confident_at_warmup": self.confident_at_warmup,
+            THRESHOLD: self.threshold,
         }
 
     def restore(self, tensors: dict[str, Tensor]) -> None:

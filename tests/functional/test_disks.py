@@ -14,8 +14,9 @@ from at_work import supervisors
 from conftest import CommandLine
 
 from domcli import locks
+from domcli.discarding import discard
 from domcli.errors import StorageError
-from domcli.rundir import RunDirectory, discard
+from domcli.rundir import RunDirectory
 from domcli.runs import read_run
 
 Until = Callable[[Callable[[], object]], None]

@@ -15,8 +15,9 @@ import pytest
 from made_runs import make
 from terminal import Terminal
 
+from domcli.discarding import discard
 from domcli.events import AnyEvent, EpochEnd, Finished, encode
-from domcli.rundir import RunDirectory, discard
+from domcli.rundir import RunDirectory
 from domcli.runs import read_run
 
 

@@ -19,6 +19,8 @@ from domcli.errors import SettingsError
 from domcli.events import EpochEnd, Started
 from domcli.rundir import RunDirectory
 from domcli.settings import Settings
+from domcli.trainer.report import ProgressReporter
+from domcli.trainer.stop import StopFlag, StopRequested
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
 EXAMPLES = {name: code for code, name in re.findall(r"```python\n(# (\w+\.py):.*?)```", PAGE, re.DOTALL)}
@@ -118,6 +120,21 @@ def test_a_run_with_all_of_them_is_the_same_after_a_resume_and_is_looked_at_with
     assert (shown.model.name, shown.data.dataset, shown.dom.rule) == ("small-cnn", "npz", "share-of-mean")
     assert not any(module.startswith(extensions.LOADED) for module in sys.modules)
     assert shown.digest() == settings.digest()
+
+
+def test_the_threshold_of_the_last_step_outlives_a_stop_during_the_evaluation(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, stop = settings_with(folder, "share_of_mean.py"), StopFlag()
+    reference, run = make_run(folder, settings, "reference"), make_run(folder, settings, "run")
+    extensions.load(reference)
+    tiny.train_here(reference)
+    with monkeypatch.context() as patched:
+        patched.setattr(ProgressReporter, "after_batch", lambda *_: setattr(stop, "reason", "asked to by a test"))
+        with pytest.raises(StopRequested):
+            tiny.train_here(run, stop)
+    tiny.train_here(run)
+    assert tiny.lasting(run) == tiny.lasting(reference)
 
 
 def test_settings_that_name_the_same_files_elsewhere_are_equal_and_other_files_are_not(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import resource
 import signal
 import subprocess
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from domcli import checkpoints
 from domcli.events import AnyEvent, EpochEnd, Failed, Finished, Progress, Started, Stopped
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
@@ -82,6 +84,23 @@ def test_stopped_during_the_evaluation(tmp_path: Path, monkeypatch: pytest.Monke
     stopped = tiny.events(run)[-1]
     assert isinstance(stopped, Stopped)
     assert (stopped.epoch, stopped.step) == (1, 3)
+    tiny.train_here(run)
+    assert tiny.lasting(run) == tiny.lasting(reference)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(tmp_path: Path) -> None:
+    """Those have no threshold, and their runs told in environment.json how they compute."""
+    reference, run = (tiny.make_run(tmp_path, "pgd-dom-re", name=name) for name in ("whole", "run"))
+    tiny.train_here(reference)
+    stop = StopFlag()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ProgressReporter, "after_batch", lambda *_: setattr(stop, "reason", "asked to by a test"))
+        with pytest.raises(StopRequested):
+            tiny.train_here(run, stop)
+    path, about = run.checkpoint("last"), checkpoints.read_about(run.checkpoint("last"))
+    tensors = {name: value for name, value in load_file(path).items() if name != "resume.record.threshold"}
+    save_file(tensors, path, {"domcli": json.dumps(about)})
+    run.computation.unlink()
     tiny.train_here(run)
     assert tiny.lasting(run) == tiny.lasting(reference)
 

@@ -18,11 +18,12 @@ from run_directories import TABLES, make, ticket
 from samples import any_settings
 
 from domcli import process, removal, rundir
+from domcli.discarding import discard
 from domcli.errors import RunDirectoryError, StorageError
 from domcli.files import replace_text
 from domcli.finding import find, list_runs, queue_places, with_tickets
 from domcli.process import ProcessIdentity
-from domcli.rundir import RESERVE_BYTES, RunDirectory, create, discard, unused_name
+from domcli.rundir import RESERVE_BYTES, RunDirectory, create, unused_name
 from domcli.settings import Settings
 
 
