@@ -107,18 +107,21 @@ def test_an_example_trains(folder: Path, name: str) -> None:
         assert after.removed > 0
 
 
-def test_a_run_with_all_of_them_is_the_same_after_a_resume_and_is_looked_at_without_them(folder: Path) -> None:
-    settings = settings_with(folder, *CHOSEN, also=("train.epochs=3",))
+def test_a_run_with_all_of_them_is_looked_at_without_them_and_goes_on_in_another_process(folder: Path) -> None:
+    settings, stop = settings_with(folder, *CHOSEN, also=("train.epochs=3",)), StopFlag()
     whole, again = make_run(folder, settings, "whole"), make_run(folder, settings, "again")
-    tiny.finish(whole)
+    shown = presets.from_run(whole)
+    assert not any(module.startswith(extensions.LOADED) for module in sys.modules)
+    extensions.load(whole)
+    tiny.train_here(whole)
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(StopRequested):
+        patched.setattr(ProgressReporter, "after_batch", lambda *_: setattr(stop, "reason", "asked to by a test"))
+        tiny.train_here(again, stop)
     for name in CHOSEN:  # the run has its own
         (folder / name).write_text("raise SystemExit('not this file')", encoding="utf-8")
-    tiny.interrupt(again, lambda found: bool(tiny.of_kind(found, EpochEnd)), tiny.signal.SIGTERM)
     tiny.finish(again)
     assert tiny.lasting(again) == tiny.lasting(whole)
-    shown = presets.from_run(whole)
     assert (shown.model.name, shown.data.dataset, shown.dom.rule) == ("small-cnn", "npz", "share-of-mean")
-    assert not any(module.startswith(extensions.LOADED) for module in sys.modules)
     assert shown.digest() == settings.digest()
 
 
@@ -229,9 +232,12 @@ def test_a_preset_that_names_extensions_wrongly_is_told_where(folder: Path, writ
 
 
 def test_a_name_that_no_extension_adds_is_refused_by_the_trainer(folder: Path) -> None:
-    run = make_run(folder, settings_with(folder, "cutout.py", also=("model.name=small-cn",)))
-    assert tiny.start(run).wait(timeout=240) == 2
-    assert 'model.name is "small-cn"; it must be one of preactresnet18, wideresnet34-10' in run.log.read_text()
+    run = make_run(folder, settings_with(folder, "small_cnn.py", also=("model.name=small-cn",)))
+    extensions.load(run)
+    with pytest.raises(
+        SettingsError, match=r'"small-cn"; it must be one of preactresnet18, wideresnet34-10, small-cnn'
+    ):
+        presets.from_run(run, to_train=True)
 
 
 def test_an_installed_package_adds_an_entry_without_being_imported_by_others(folder: Path) -> None:
