@@ -7,7 +7,7 @@ environment.json.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -15,10 +15,17 @@ from domcli import files
 from domcli.errors import RunDirectoryError
 from domcli.rundir import UNREADABLE, RunDirectory
 
-COMPILED, WRITTEN = "compiled", "as written"
+COMPILED: Final = "compiled"
+WRITTEN: Final = "as written"
 """How a GPU computes the network."""
-OWN, PYTORCH = "domcli", "PyTorch"
+OWN: Final = "domcli"
+PYTORCH: Final = "PyTorch"
 """Whose kernels a CPU computes with."""
+
+
+MOST_THREADS = 1_000_000
+Network = Literal["compiled", "as written"]
+Kernels = Literal["domcli", "PyTorch"]
 
 
 class Computation(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,11 +35,11 @@ class Computation(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it does one operation after the other, and nothing is computed faster than as it is written."""
     graphs: bool | None = None
     """Whether its steps are recorded as CUDA graphs."""
-    network: str | None = None
+    network: Network | None = None
     """COMPILED or WRITTEN, on a GPU."""
-    kernels: str | None = None
+    kernels: Kernels | None = None
     """OWN or PYTORCH, on a CPU."""
-    threads: int | None = None
+    threads: Annotated[int, msgspec.Meta(ge=1, le=MOST_THREADS)] | None = None
     """CPU threads."""
 
 
@@ -56,10 +63,14 @@ def read(run: RunDirectory) -> Computation:
         ) from error
 
 
-def write(run: RunDirectory, computation: Computation) -> None:
-    """Keep the decision. Raises OSError."""
-    text = msgspec.json.format(msgspec.json.encode(computation), indent=1).decode()
-    files.replace_text(run.computation, text + "\n")
+def keep(run: RunDirectory, known: Computation, now: Computation) -> Computation:
+    """Keep how a run computes now, and what was decided for another device; return both. Raises OSError."""
+    decided = {key: value for key, value in msgspec.structs.asdict(now).items() if value is not None}
+    merged = msgspec.structs.replace(known, **decided)
+    if merged != known or not files.exists(run.computation):
+        text = msgspec.json.format(msgspec.json.encode(merged), indent=1).decode()
+        files.replace_text(run.computation, text + "\n")
+    return merged
 
 
 def _of_environment(told: Mapping[str, Any]) -> Computation:
@@ -68,8 +79,8 @@ def _of_environment(told: Mapping[str, Any]) -> Computation:
     steps, plain = told.get("steps"), told.get("plain")
     return Computation(
         plain=plain if isinstance(plain, bool) else None,
-        graphs=None if not isinstance(steps, str) else steps == "CUDA graphs",
-        network=network if network in (COMPILED, WRITTEN) else None,
+        graphs=True if steps == "CUDA graphs" else None,
+        network=COMPILED if network == COMPILED else WRITTEN if network == WRITTEN else None,
         kernels=(OWN if kernels == OWN else PYTORCH) if isinstance(kernels, str) else None,
-        threads=threads if isinstance(threads, int) and threads > 0 else None,
+        threads=threads if isinstance(threads, int) and 0 < threads <= MOST_THREADS else None,
     )

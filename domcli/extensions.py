@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -43,7 +44,7 @@ def pinned(wanted: object, base: Path, source: str) -> list[str]:
     found = []
     for reference in wanted:
         path, digest = split(reference)
-        file = base / Path(path).expanduser()
+        file = base / files.at_home(path)
         if not NAME.fullmatch(file.name):
             raise SettingsError(
                 f"{source}: the extension {quoted(path)} needs the name of a Python module: letters, digits and _, "
@@ -78,10 +79,24 @@ def load(run: RunDirectory) -> None:
     references = tables.get("extensions", [])
     if not isinstance(references, list) or not all(isinstance(one, str) for one in references):
         raise SettingsError(f"{run.settings}: extensions must be a list of paths")
+    if references:
+        run.require_untouched()
+        _require_guarded(run.settings.lstat(), run.settings)  # which says what the copies are
     for reference in references:
         _add_all(_imported(run, reference), f"the extension {Path(split(reference)[0]).name}")
     for kind in KINDS:
         _add_packaged(kind, tables)
+
+
+def place_in(error: BaseException) -> str | None:
+    """Return where in an extension an error came up, as `mine.py, line 3`; None if it did so elsewhere."""
+    found, trace = None, error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if trace.tb_frame.f_globals.get("__name__", "").startswith(LOADED):
+            found = f"{Path(code.co_filename).name}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return found
 
 
 def _imported(run: RunDirectory, reference: str) -> ModuleType:
@@ -90,14 +105,7 @@ def _imported(run: RunDirectory, reference: str) -> ModuleType:
     copy = run.extension(name)
     if path != f"{FOLDER}/{name}" or not NAME.fullmatch(name):
         raise SettingsError(f"{run.settings}: the extension {quoted(path)} is no copy of the run's own")
-    try:
-        with files.open_bytes(copy, through_links=False) as file:
-            found = os.fstat(file.fileno())
-            content = files.read_rest(file, copy, MOST)
-    except OSError as error:
-        raise SettingsError(f"cannot read {copy}: {error.strerror or error}") from error
-    if not (owners.is_own(found, copy.parent) and owners.is_guarded(found, copy.parent)):
-        raise SettingsError(f"{copy} belongs to somebody else, or others may write to it: it is not run")
+    content = _copied(run, name)
     if hashlib.sha256(content).hexdigest() != digest:
         raise SettingsError(f"{copy} is not what the run was made with: its SHA-256 differs, so it is not run")
     module = ModuleType(f"{LOADED}{copy.stem}")
@@ -105,35 +113,56 @@ def _imported(run: RunDirectory, reference: str) -> ModuleType:
     sys.modules[module.__name__] = module
     try:
         exec(compile(content, str(copy), "exec"), module.__dict__)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SettingsError(f"the extension {name} fails: {_told(error, copy)}") from error
     return module
 
 
-def _told(error: Exception, file: Path) -> str:
+def _copied(run: RunDirectory, name: str) -> bytes:
+    """Return a copy, read in the very folder that was looked at. Raises SettingsError if either may be another's."""
+    copy = run.extension(name)
+    try:
+        folder = os.open(run.extensions, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            _require_guarded(os.fstat(folder), run.extensions)
+            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | files.QUIET, dir_fd=folder)
+        finally:
+            os.close(folder)
+        with os.fdopen(handle, "rb") as file:
+            found = os.fstat(file.fileno())
+            _require_guarded(found, copy)
+            if not stat.S_ISREG(found.st_mode):
+                raise SettingsError(f"{copy} is not a file")
+            return files.read_rest(file, copy, MOST)
+    except OSError as error:
+        raise SettingsError(f"cannot read {copy}: {error.strerror or error}") from error
+
+
+def _require_guarded(found: os.stat_result, path: Path) -> None:
+    if not (owners.is_own(found, path.parent) and owners.is_guarded(found, path.parent)):
+        raise SettingsError(f"{path} belongs to somebody else, or others may write to it: no extension is run")
+
+
+def _told(error: BaseException, file: Path) -> str:
     """Return what an error says, and at which line of the extension it came up."""
-    line, trace = None, error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(file):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    if isinstance(error, SyntaxError):
-        line = error.lineno
+    own = isinstance(error, SyntaxError) and error.filename == str(file)
+    place = f"{file.name}, line {error.lineno}" if own and isinstance(error, SyntaxError) else place_in(error)
     text = str(error).strip().split("\n")[0]
-    return f"{type(error).__name__}: {text}{f' (line {line})' if line else ''}"
+    return f"{type(error).__name__}: {text}{f' ({place})' if place else ''}"
 
 
 def _add_all(module: ModuleType, source: str) -> None:
-    entries = [one for one in vars(module).values() if isinstance(one, Entry)]
+    entries = {id(one): one for one in vars(module).values() if isinstance(one, Entry)}.values()
     own = [one for one in entries if all(one is not known for kind in KINDS for known in kind)]
     if not own:
         raise SettingsError(f"{source} adds nothing: it has no entry such as Network(...) as a variable")
     for one in own:
-        _kind_of(one).add(one)
-
-
-def _kind_of(entry: Entry) -> Kind[Any]:
-    return next(kind for kind in KINDS if isinstance(entry, kind.entry))
+        kind = next((kind for kind in KINDS if isinstance(one, kind.entry)), None)
+        if kind is None:
+            raise SettingsError(
+                f"{source} has an entry of no kind, {one.name}: use Network(...), Objective(...) or others"
+            )
+        kind.add(one)
 
 
 def _add_packaged(kind: Kind[Any], tables: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from domcli import toml
 from domcli.errors import SettingsError
 
 EXTENSIONS = "extensions"
-"""The one setting that stands in no section: a list of paths, of which one may be written by itself."""
+"""The one setting that stands in no section: a TOML list of paths, or paths with commas between them."""
 
 
 def parse(text: str) -> tuple[str, str, Any]:
@@ -24,7 +24,7 @@ def parse(text: str) -> tuple[str, str, Any]:
     name, equals, value = text.partition("=")
     if name.strip() == EXTENSIONS and value.strip():
         found = _toml(value)
-        return "", EXTENSIONS, found if isinstance(found, list) else [value.strip()]
+        return "", EXTENSIONS, found if isinstance(found, list) else [part.strip() for part in value.split(",")]
     section, _, key = (part.strip() for part in name.partition("."))
     if not (equals and section and key) or "." in key:
         raise SettingsError(f"--set {text}: write section.key=value, for example --set train.epochs=100")

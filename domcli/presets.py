@@ -325,6 +325,8 @@ def _unknown(location: tuple[int | str, ...], value: object) -> str:
     if len(location) == 1 and isinstance(value, dict):
         nearest = difflib.get_close_matches(section, sections, 1, 0.6)
         return f"unknown section [{shown}]; " + _hint([f"[{near}]" for near in nearest], "the sections are", sections)
+    if name == "extensions":
+        return "unknown key: extensions = [...] stands before the first section of a file"
     if len(location) == 1:
         fitting = [full for full in keys if full.endswith(f".{name}")]
         return f"unknown key {shown} outside of a section; " + _hint(fitting, "the sections are", sections)

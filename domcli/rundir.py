@@ -182,8 +182,8 @@ class RunDirectory:
     def require_untouched(self) -> None:
         """Raise RunDirectoryError if a file by which the run is trained belongs to another user than the run."""
         owner = self.owner()
-        told = (self.settings, self.environment, self.computation, self.process, self.ticket, self.checkpoints)
-        for path in (*told, self.events, self.log, self.lock, self.reserve):
+        told = (self.settings, self.environment, self.computation, self.process, self.ticket)
+        for path in (*told, self.checkpoints, self.extensions, self.events, self.log, self.lock, self.reserve):
             with contextlib.suppress(FileNotFoundError):
                 found = path.lstat()
                 if found.st_uid != owner or stat.S_ISLNK(found.st_mode):
@@ -358,11 +358,12 @@ def _fill(
     ticket: Ticket | None,
     extensions: Mapping[str, bytes],
 ) -> None:
-    replace_text(run.settings, tomli_w.dumps(settings))
+    replace_text(run.settings, tomli_w.dumps(settings), guarded=bool(extensions))  # it says which code is run
     replace_text(run.environment, json.dumps(environment, indent=2) + "\n")
     files.make_folder(run.checkpoints)
     if extensions:
         files.make_folder(run.extensions)
+        run.extensions.chmod(0o755)
     for name, content in extensions.items():
         files.replace(run.extension(name), partial(_write, content), guarded=True)
     os.close(files.open_own(run.events, os.O_WRONLY))

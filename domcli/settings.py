@@ -27,6 +27,7 @@ from pydantic_core import InitErrorDetails
 from domcli.catalogue import (
     ATTACKS,
     DATASETS,
+    KINDS,
     NETWORKS,
     OBJECTIVES,
     OPERATIONS,
@@ -249,7 +250,7 @@ class Settings(Section):
         for section, key in ADDED_LATER:
             if tables[section][key] == type(getattr(self, section)).model_fields[key].default:
                 del tables[section][key]
-        known = all_options()
+        known = all_options(own=True)  # of an extension's options only its trainer knows the defaults
         options = {key: value for key, value in self.options.items() if key not in known or value != known[key].default}
         return {**tables, "options": options} if options else _without(tables, "options")
 
@@ -288,7 +289,21 @@ class Settings(Section):
             "evaluation.alpha": evaluation.alpha if tested else None,
         }
         found = (scale_doubt(key, value, attack.norm) for key, value in strengths.items() if value is not None)
-        return [doubt for doubt in found if doubt is not None]
+        return [doubt for doubt in (*found, *self._without_effect()) if doubt is not None]
+
+    def _without_effect(self) -> Iterator[str]:
+        """Yield what is set for entries that are not chosen."""
+        keys = [key.split(".") for kind in KINDS for key in kind.keys]
+        chosen = {str(getattr(getattr(self, section), name)) for section, name in keys}
+        for key in self.options:
+            if not any(key.startswith(f"{name}-") for name in chosen):
+                yield f"options.{key} has no effect: what it belongs to is not chosen by any setting"
+        if self.extensions and all(
+            kind.get(getattr(getattr(self, section), name)) is not None
+            for kind in KINDS
+            for section, name in (key.split(".") for key in kind.keys)
+        ):
+            yield "extensions are named, and no setting chooses anything that they add"
 
 
 def choices(info: FieldInfo) -> tuple[str, ...]:

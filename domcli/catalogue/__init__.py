@@ -22,9 +22,10 @@ from domcli.catalogue.thresholds import THRESHOLDS, ThresholdRule
 KINDS: tuple[Kind[Any], ...] = (DATASETS, NETWORKS, OBJECTIVES, OPERATIONS, ATTACKS, SCHEDULES, THRESHOLDS)
 
 
-def all_options() -> dict[str, Option]:
-    """Return every option by its key in [options], `NAME-OPTION`."""
-    return {f"{entry.name}-{option.name}": option for kind in KINDS for entry in kind for option in entry.options}
+def all_options(*, own: bool = False) -> dict[str, Option]:
+    """Return every option by its key in [options], `NAME-OPTION`; `own`: of domcli's entries alone."""
+    entries = (entry for kind in KINDS for entry in kind if entry.is_own or not own)
+    return {f"{entry.name}-{option.name}": option for entry in entries for option in entry.options}
 
 
 __all__ = [

@@ -19,6 +19,11 @@ class Attack(Entry):
     """T of the paper on CIFAR-10; None of an attack that is not the official implementation's."""
 
     @property
+    def needs_work(self) -> bool:
+        """Whether something must do its work: this says it all."""
+        return False
+
+    @property
     def perturbs(self) -> bool:
         """Whether there is a perturbation at all."""
         return self.fixed_steps != 0

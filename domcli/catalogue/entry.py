@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -48,6 +49,23 @@ class Entry:
     """What does it, as its kind says; None where there is nothing to do."""
     options: tuple[Option, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for what no entry can be."""
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
+            raise ValueError(f"an entry is named {self.name!r}; use lower-case letters, digits, . and -")
+        if self.needs_work and self.work is None:
+            raise ValueError(f"{self.name} has no work: give the function that does it")
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is domcli's own, and not an extension's."""
+        return self.work is None or (isinstance(self.work, str) and self.work.startswith("domcli."))
+
+    @property
+    def needs_work(self) -> bool:
+        """Whether something must do its work."""
+        return True
+
     def values(self, options: Mapping[str, float]) -> dict[str, float]:
         """Return the value of each option by its name, from [options] of the settings and the defaults."""
         return {one.name: options.get(f"{self.name}-{one.name}", one.default) for one in self.options}
@@ -68,6 +86,7 @@ class Entry:
         return found
 
 
+NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,99}")
 NO_OPTIONS: Mapping[str, float] = MappingProxyType({})
 """Everything has its default."""
 

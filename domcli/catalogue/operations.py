@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from domcli.catalogue.entry import Entry, Kind
+
+Does = Literal["nothing", "weigh", "augment"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +19,7 @@ class Operation(Entry):
     draws from the CPU's generator alone and never waits for the device.
     """
 
-    does: Literal["nothing", "weigh", "augment"]
+    does: Does
     everywhere: bool = False
     """Whether it can be done to every image of every epoch, too (`data.augment`)."""
     label: str = ""
@@ -26,6 +28,17 @@ class Operation(Entry):
     """What the names of presets call DOM with it, after the paradigm."""
     official: str | None = None
     """What the official implementation calls it."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what no operation can be."""
+        super().__post_init__()
+        if self.does not in get_args(Does):
+            raise ValueError(f"does of {self.name} is {self.does!r}; it must be one of {', '.join(get_args(Does))}")
+
+    @property
+    def needs_work(self) -> bool:
+        """Whether something must do its work."""
+        return self.does != "nothing"
 
     @property
     def acts(self) -> bool:

@@ -23,6 +23,11 @@ class Schedule(Entry):
     ends_at_zero: bool = False
     """Whether nothing is learned after its end."""
 
+    @property
+    def needs_work(self) -> bool:
+        """Whether something must do its work: this says it all."""
+        return False
+
 
 def _piecewise(t: float, epochs: float, highest: float) -> float:
     return highest / max((divisor for share, divisor in DROPS if t > epochs * share), default=1)

@@ -85,10 +85,18 @@ def _pattern_columns(settings: Settings) -> list[Column]:
     operation = OPERATIONS.get(settings.dom.operate)
     if operation is not None and operation.weighs:
         columns.append(Column("", "removed", 7, lambda epoch: _patterns(epoch, "removed")))
-    elif operation is None or operation.augments:
+    elif operation is None:
+        columns.append(Column("", "acted on", 8, _acted_on))
+    elif operation.augments:
         columns.append(Column("", "augmented", 9, lambda epoch: _patterns(epoch, "augmented")))
     columns.append(Column("", "s", 4, lambda epoch: figures.seconds(epoch.train_seconds + epoch.test_seconds), spare=2))
     return columns
+
+
+def _acted_on(epoch: EpochEnd) -> str:
+    """Return of how many patterns an operation that is not known here has changed images or weights."""
+    found = epoch.memorization
+    return figures.MISSING if found is None else str(found.removed + found.augmented)
 
 
 def _test(epoch: EpochEnd, what: str, headline: bool) -> str:

@@ -156,7 +156,9 @@ class LiveView:
         operation = OPERATIONS.get(self._settings.dom.operate)
         if operation is not None and operation.weighs:
             parts.append(f"removed {progress.removed:,}")
-        elif operation is None or operation.augments:
+        elif operation is None:
+            parts.append(f"acted on {progress.removed + progress.augmented:,}")
+        elif operation.augments:
             parts.append(f"augmented {progress.augmented:,}")
         return Text("  ".join(parts), no_wrap=True, overflow="ellipsis")
 

@@ -137,7 +137,9 @@ def _options(settings: Settings) -> Iterator[str]:
 def _check(file: str) -> tuple[list[str], list[str]]:
     """Return why a file cannot be run, and what of it is probably not meant."""
     try:
-        return [], presets.resolve(file).doubts()
+        found = presets.resolve(file)
+        unchecked = ["names and options that extensions add are checked by the trainer, when a run starts"]
+        return [], [*found.doubts(), *(unchecked if found.extensions else [])]
     except SettingsError as error:
         return error.sentences, []
 

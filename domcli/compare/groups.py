@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from domcli.catalogue import reads_folder
+from domcli.catalogue.references import MARK, split
 from domcli.compare.attacks import Attack
 from domcli.compare.records import METRICS, Flat, Metric, Point, Record, flatten
 from domcli.compare.statistics import Summary, summarise
@@ -22,6 +24,8 @@ NEUTRAL = frozenset({"data.root", "checkpoint.every", "memorization.record", "ev
 they are. `evaluation.every` is not here: with fewer evaluations `best` is chosen from fewer epochs.
 """
 
+DIGITS = 8
+"""Of a SHA-256 that are shown."""
 NAMED_SETTINGS = 3
 """So many of the settings that tell groups of one preset apart stand in their names."""
 
@@ -117,7 +121,15 @@ def shown_value(value: object) -> str:
         return "not set"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list) and any(MARK in str(one) for one in value):
+        return ", ".join(_short_reference(str(one)) for one in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _short_reference(reference: str) -> str:
+    """Return the name of an extension with as much of its SHA-256 as tells it from another."""
+    path, digest = split(reference)
+    return f"{Path(path).name} ({digest[:DIGITS]})"
 
 
 def differing_keys(all_settings: Sequence[Flat]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -52,13 +53,21 @@ def more_command(group: Group, siblings: Sequence[Record] = (), lacking: int | N
         return None
     quick = ["--quick"] if origin.quick else []
     settings = (text for text in origin.overrides if not text.startswith("train.seed"))
-    changed = [part for text in settings for part in ("--set", text)]
+    changed = [part for text in settings for part in ("--set", _from_copies(text, record))]
     folder = ["--runs-dir", str(record.run.directory.path.parent)] if origin.runs_dir else []
     seeds = _free_seeds([*group.members, *siblings], ENOUGH - group.n if lacking is None else lacking)
     given = run_name(record).given
     name = [] if given is None else ["--name", seed_name(given, seeds[0]) if len(seeds) == 1 else given]
     listed = ",".join(map(str, seeds))
     return shlex.join(["domcli", "run", origin.preset, *quick, *changed, *name, "--seeds", listed, *folder])
+
+
+def _from_copies(override: str, record: Record) -> str:
+    """Return an override as it was given; extensions are those that the run keeps, which cannot have changed since."""
+    if not override.startswith("extensions"):
+        return override
+    copies = sorted(record.run.directory.extensions.glob("*.py"))
+    return f"extensions={json.dumps([str(copy) for copy in copies])}"
 
 
 def _advice(group: Group, siblings: Sequence[Record], at_epoch: int | None) -> Iterator[str]:

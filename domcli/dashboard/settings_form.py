@@ -109,7 +109,8 @@ def describe(key: str) -> str:
     """Return the meaning of a setting, and what it may be where that is a choice."""
     section, _, name = key.partition(".")
     if section == "options":
-        return all_options()[name].meaning
+        known = all_options().get(name)
+        return "An option of an extension." if known is None else known.meaning
     info = _field(section, name)
     text, allowed = " ".join((info.description or "").split()), allowed_in(info)
     if named := entries(info):

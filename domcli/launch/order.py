@@ -178,7 +178,7 @@ def parse_seeds(text: str, what: str = "--seeds") -> list[int]:
             if len(found) > MOST_SEEDS:
                 raise SettingsError(f"{what} {text}: {part} are {len(found):,} seeds; give {MOST_SEEDS:,} at the most")
             seeds += found
-    except ValueError:
+    except (ValueError, OverflowError):
         seeds = []
     if not seeds:
         raise SettingsError(f"{what} {quoted(text)}: write whole numbers with commas between them, as in 0,1,2 or 0-4")

@@ -112,7 +112,8 @@ def _run_training(run: RunDirectory, options: argparse.Namespace, writer: EventW
     os.environ.update(torch_environment())
     startup = Startup()
     startup.done("interpreter")
-    extensions.load(run)
+    with stop.at_once():
+        extensions.load(run)
     settings = from_run(run, to_train=True)
     # From here on torch is loaded: seconds, after everything cheap that can be refused has been.
     with _nothing_collected():

@@ -11,6 +11,7 @@ from domcli.errors import EventStreamError
 from domcli.events import AnyEvent, CheckpointSaved, Failed, Started
 from domcli.rundir import RunDirectory
 from domcli.stream import EventReader
+from domcli.trainer.failure import OWN_COPY
 
 LASTING = {
     "device": "try another GPU, or have this one looked at",
@@ -26,7 +27,7 @@ def told_again(failed: Failed, run: RunDirectory) -> Failed:
     events: list[AnyEvent] = []
     with contextlib.suppress(OSError, EventStreamError):
         events = EventReader(run.events).read()
-    if failed.cause not in LASTING or not _got_no_further(failed.cause, events):
+    if failed.cause not in LASTING or OWN_COPY in failed.reason or not _got_no_further(failed.cause, events):
         return failed
     told = "it failed so after the last start, too, and got no further: resumed as it is, it will fail again"
     return msgspec.structs.replace(failed, reason=f"{failed.reason}; {told}; {LASTING[failed.cause]}")

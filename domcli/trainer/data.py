@@ -68,7 +68,9 @@ def _read(settings: DataSettings, options: Mapping[str, float]) -> RawDataset:
     entry = DATASETS[settings.dataset]
     # What a package brings along is there whatever the root.
     root = Path(settings.root) if entry.package is not None else data_root(settings.root)
-    raw: RawDataset = entry.made(options)(root, entry, settings)
+    raw = entry.made(options)(root, entry, settings)
+    if not isinstance(raw, RawDataset):
+        raise DataError(f"the data set {entry.name} must return a RawDataset, and returns a {type(raw).__name__}")
     return raw
 
 

@@ -115,7 +115,8 @@ class Engine:
         if len(meant) == 0:
             return images, losses
         harder = operation(images[meant])
-        losses[meant] = loss_of(self.network)(harder, labels[meant])
+        with self.arithmetic():
+            losses[meant] = loss_of(self.network)(harder, labels[meant])
         augmented = images.clone()  # in the same order of memory: random starts are drawn in that order
         augmented[meant] = harder
         return augmented, losses

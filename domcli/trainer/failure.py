@@ -7,6 +7,7 @@ import resource
 
 from domcli.errors import DomcliError, NonFiniteLossError, StorageError
 from domcli.events import Failed
+from domcli.extensions import place_in
 from domcli.memory import Memory, lacking_memory
 
 STORAGE = {
@@ -15,6 +16,8 @@ STORAGE = {
     errno.EROFS: "the disk is read-only",
     errno.EACCES: "writing is not permitted",
 }
+OWN_COPY = "mend it, then start a new run: this one keeps the copy that it was made with"
+"""Of an extension."""
 LESS_MEMORY = "lower train.batch_size or model.width, or free memory, then resume"
 
 
@@ -40,6 +43,9 @@ def _explain_torch(error: BaseException) -> Failed:
     text = message.split("\n")[0]
     if "CUDA error" in message or "CUDA driver error" in message:
         return Failed(cause="device", reason=f"the GPU failed ({text}); check it with nvidia-smi, then resume")
+    extension = place_in(error)
+    if extension is not None:
+        return Failed(cause="error", reason=f"{type(error).__name__}: {text} ({extension}; {OWN_COPY})")
     return Failed(cause="error", reason=f"{type(error).__name__}: {text} (unexpected; the traceback is in trainer.log)")
 
 

@@ -23,7 +23,7 @@ from domcli.trainer.evaluate import Attacks, Draws, Pieces, evaluate
 from domcli.trainer.fast import computation_of, engine_for
 from domcli.trainer.keeping import Keeper
 from domcli.trainer.memorization import LossArchive
-from domcli.trainer.report import ProgressReporter, refuse_divergence
+from domcli.trainer.report import ProgressReporter, refuse_divergence, refuse_no_threshold
 from domcli.trainer.schedule import dom_is_active, fractional_epoch, learning_rate, warmup_ends_with
 from domcli.trainer.seeding import Purpose
 from domcli.trainer.startup import Startup
@@ -98,12 +98,12 @@ def set_up(
     training = Training.fresh(settings, dataset, device)
     with stop.at_once():
         engine = engine_for(training, computation.read(run), without_graphs=without_graphs)
+    computation.keep(run, computation.read(run), computation_of(training, engine))
     files.clear_leftovers(run.checkpoints, 0)  # nobody else writes there: a checkpoint may be large
     if run.checkpoint("last").exists():
         checkpoint.restore_last(run, training)
         log.info("resuming after %d epochs and %d steps", training.epoch, training.step)
     run.update_environment({**devices.describe(device), "precision": _precision_name(training)})
-    computation.write(run, computation_of(training, engine))
     startup.done("network")
     return training, engine
 
@@ -121,6 +121,7 @@ def _tell_engine(run: RunDirectory, engine: Engine, pieces: Pieces, told: dict[s
     now: dict[str, str | int] = {**engine.describe(), **pieces.describe()}
     if now != told:
         run.update_environment({"no_graphs": None, **now})  # what was so at an earlier start may not be so now
+        computation.keep(run, computation.read(run), computation_of(engine.training, engine))
     return now
 
 
@@ -143,6 +144,7 @@ def train_epoch(training: Training, engine: Engine, reporter: ProgressReporter, 
     totals = training.meter.read()  # waits for the device, so the time below is that of the work
     training.epoch_seconds = before + time.monotonic() - began
     refuse_divergence(totals, training)
+    refuse_no_threshold(training)
 
 
 def _evaluate(

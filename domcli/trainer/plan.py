@@ -9,6 +9,7 @@ from torch import Tensor
 
 from domcli.catalogue import ATTACKS, OBJECTIVES, OPERATIONS, THRESHOLDS
 from domcli.settings import Settings
+from domcli.trainer import contracts
 from domcli.trainer.attacks import Attack
 from domcli.trainer.objectives import Objective
 
@@ -42,12 +43,12 @@ class Plan:
         objective, options = OBJECTIVES[settings.train.objective], settings.options
         return cls(
             attack=Attack.for_training(settings.attack) if ATTACKS[settings.attack.name].perturbs else None,
-            objective=objective.made(options)(),
+            objective=contracts.made(objective, options)(),
             attacks_evaluating=objective.in_evaluation_mode,
-            threshold=THRESHOLDS[settings.dom.rule].made(options),
-            weigh=operation.made(options) if operation.weighs else None,
-            distract=operation.made(options) if operation.augments else None,
-            augment_all=everywhere.made(options) if everywhere.augments else None,
+            threshold=contracts.made(THRESHOLDS[settings.dom.rule], options),
+            weigh=contracts.made(operation, options) if operation.weighs else None,
+            distract=contracts.made(operation, options) if operation.augments else None,
+            augment_all=contracts.made(everywhere, options) if everywhere.augments else None,
             strength=settings.dom.strength,
             iterations=settings.dom.iterations,
         )

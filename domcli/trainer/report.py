@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Literal
@@ -102,4 +103,14 @@ def refuse_divergence(totals: Totals, training: Training) -> None:
         raise NonFiniteLossError(
             f"training diverged: a loss stopped being finite in epoch {training.epoch + 1}, by step {training.step}; "
             f"lower train.max_lr{rounded}, in a new run"
+        )
+
+
+def refuse_no_threshold(training: Training) -> None:
+    """Raise NonFiniteLossError if the threshold of the last step is infinite or not a number; waits for the device."""
+    threshold = float(training.record.threshold)
+    if not math.isfinite(threshold):
+        raise NonFiniteLossError(
+            f"the threshold rule {training.settings.dom.rule} gives T = {threshold} in epoch {training.epoch + 1}, by "
+            f"which no pattern can be told from another; mend the rule, in a new run"
         )

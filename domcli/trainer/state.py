@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from domcli.catalogue import NETWORKS
 from domcli.settings import Settings
+from domcli.trainer import contracts
 from domcli.trainer import device as devices
 from domcli.trainer.data import Dataset
 from domcli.trainer.memorization import MemorizationRecord
@@ -62,6 +64,9 @@ class Training:
         """Return a run before its first step, the network initialised from the seed alone."""
         torch.manual_seed(settings.train.seed)
         network = build(settings.model, dataset.train.images.shape[1], len(dataset.class_names), settings.options)
+        contracts.check_network(
+            NETWORKS[settings.model.name], network, dataset.train.images.shape[1:], len(dataset.class_names)
+        )
         classifier = Classifier(network, dataset.mean, dataset.std)
         classifier.to(device).to(memory_format=torch.channels_last)
         threshold = torch.tensor(settings.dom.threshold, dtype=torch.float32, device=device)

@@ -49,22 +49,22 @@ def train_step(training: Training, way: Way, index: Tensor, images: Tensor, labe
     pass moves the running statistics of batch norm. Natural training needs one pass where nothing was augmented: the
     loss that decides is then also the loss of the update.
     """
-    plan = training.plan
+    plan, asks = training.plan, way.asks  # which a recording that fails within the step may change
     if not dom_active or plan.distract is None:
         way.run(("learn", dom_active), partial(learn, training, way, dom_active), index, images, labels)
         return
-    natural = Judgement(*way.run("judge", partial(look, training, way), images, labels))
+    natural = Judgement(*way.run("judge", partial(look, training, way, asks), images, labels))
     losses = natural.losses.detach()
     threshold = plan.threshold(losses, training.threshold)
     chosen = patterns_to_augment(losses, threshold)
-    if way.asks and not chosen.any():
+    if asks and not chosen.any():
         _update(training, way, index, images, labels, natural, dom_active=True)
         return
     natural = natural.detached()  # lets go of the graph before more passes are made
     images = augment_iteratively(
         images, labels, chosen, way.harder, threshold=threshold, iterations=plan.iterations, strength=plan.strength
     )
-    way.run("update", partial(retrain, training, way), index, images, labels, losses, natural.correct, chosen)
+    way.run("update", partial(retrain, training, way, asks), index, images, labels, losses, natural.correct, chosen)
 
 
 def learn(training: Training, way: Way, dom_active: bool, index: Tensor, images: Tensor, labels: Tensor) -> Outputs:
@@ -75,17 +75,18 @@ def learn(training: Training, way: Way, dom_active: bool, index: Tensor, images:
     return _update(training, way, index, images, labels, natural, dom_active=dom_active)
 
 
-def look(training: Training, way: Way, images: Tensor, labels: Tensor) -> Outputs:
+def look(training: Training, way: Way, asks: bool, images: Tensor, labels: Tensor) -> Outputs:
     """Do step 3: return the natural losses, and which patterns are classified correctly."""
     training.optimizer.zero_grad()
     with devices.autocast(training.device, training.precision):
-        natural = judge(way.network, images, labels, with_graph=way.asks and training.plan.attack is None)
+        natural = judge(way.network, images, labels, with_graph=asks and training.plan.attack is None)
     return natural.losses, natural.correct
 
 
 def retrain(
     training: Training,
     way: Way,
+    asks: bool,
     index: Tensor,
     images: Tensor,
     labels: Tensor,
@@ -95,7 +96,7 @@ def retrain(
 ) -> Outputs:
     """Do steps 5 and 6 on images of which the chosen ones were augmented; who does not ask may find that none were."""
     statistics = training.classifier.statistics()
-    again = not way.asks and training.plan.attack is None
+    again = not asks and training.plan.attack is None
     before = [running.clone() for running in statistics] if again else []
     training.optimizer.zero_grad()
     _update(training, way, index, images, labels, Judgement(losses, correct), dom_active=True, augmented=chosen)

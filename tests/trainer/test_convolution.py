@@ -86,3 +86,26 @@ def test_the_weight_gradient_is_not_computed_for_an_attack() -> None:
     torch.autograd.grad(in_bfloat16(layer, images).sum(), images)
     assert asked == []
     assert layer.weight.grad is None
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "more"),
+    [
+        (2, 1, 1, {}),
+        (4, 2, 2, {}),
+        (3, 1, 0, {}),
+        (3, 1, 1, {"groups": 2}),
+        (3, 1, 2, {"dilation": 2}),
+        ((3, 1), 1, 1, {}),
+    ],
+)
+def test_other_convolutions_stay_as_they_are(kernel, stride, padding, more) -> None:
+    layer = nn.Conv2d(6, 4, kernel, stride, padding, bias=False, **more)
+    convert(layer)
+    assert type(layer) is nn.Conv2d
+
+
+def test_a_weight_that_is_computed_anew_in_each_pass_is_not_converted() -> None:
+    layer = torch.nn.utils.weight_norm(nn.Conv2d(6, 4, 3, padding=1, bias=False))
+    convert(layer)
+    assert type(layer) is nn.Conv2d

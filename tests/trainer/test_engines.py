@@ -128,6 +128,27 @@ def test_a_device_that_records_nothing_trains_all_the_same_and_says_why() -> Non
     assert engine.describe()["steps"] == Engine(plain).describe()["steps"]
 
 
+@pytest.mark.parametrize("threshold", [1e-6, 2.2])
+@pytest.mark.parametrize("recordings", [0, 1, 2])
+def test_recording_that_fails_within_a_step_changes_nothing_of_that_step(recordings: int, threshold: float) -> None:
+    def failing(function: Stage, inputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Stage:
+        made.append(function)
+        if len(made) > recordings:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return calling(function, inputs, changed)
+
+    made: list[Stage] = []
+    plain, other = (fresh("natural-dom-randaugment", threshold=threshold) for _ in range(2))
+    engine = RecordingEngine(other, failing)
+    for one in (Engine(plain), engine):
+        seeding.reseed(0, Purpose.STEP, 0, 0)
+        one.step(torch.arange(BATCH), 0.05, dom_active=True)
+    assert not engine.records
+    for one, found in zip(plain.classifier.statistics(), other.classifier.statistics(), strict=True):
+        torch.testing.assert_close(found, one, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(other.meter.sums, plain.meter.sums, rtol=1e-3, atol=1e-3)
+
+
 def test_each_kind_of_step_is_recorded_once() -> None:
     training, kinds = fresh("pgd-dom-re"), []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -15,10 +16,11 @@ import tiny
 
 from domcli import extensions, presets, rundir
 from domcli.catalogue import KINDS
-from domcli.errors import SettingsError
+from domcli.errors import DomcliError, NonFiniteLossError, RunDirectoryError, SettingsError
 from domcli.events import EpochEnd, Started
 from domcli.rundir import RunDirectory
 from domcli.settings import Settings
+from domcli.trainer.failure import explain
 from domcli.trainer.report import ProgressReporter
 from domcli.trainer.stop import StopFlag, StopRequested
 
@@ -114,9 +116,10 @@ def test_a_run_with_all_of_them_is_looked_at_without_them_and_goes_on_in_another
     assert not any(module.startswith(extensions.LOADED) for module in sys.modules)
     extensions.load(whole)
     tiny.train_here(whole)
-    with pytest.MonkeyPatch.context() as patched, pytest.raises(StopRequested):
+    with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ProgressReporter, "after_batch", lambda *_: setattr(stop, "reason", "asked to by a test"))
-        tiny.train_here(again, stop)
+        with pytest.raises(StopRequested):
+            tiny.train_here(again, stop)
     for name in CHOSEN:  # the run has its own
         (folder / name).write_text("raise SystemExit('not this file')", encoding="utf-8")
     tiny.finish(again)
@@ -174,8 +177,37 @@ def test_a_copy_that_was_changed_is_not_run(folder: Path) -> None:
 def test_a_copy_that_others_may_write_to_is_not_run(folder: Path) -> None:
     run = make_run(folder, settings_with(folder, "cutout.py"))
     run.extension("cutout.py").chmod(0o666)
-    with pytest.raises(SettingsError, match=r"others may write to it: it is not run"):
+    with pytest.raises(SettingsError, match=r"others may write to it: no extension is run"):
         extensions.load(run)
+
+
+@pytest.mark.parametrize("what", ["folder", "settings"])
+def test_where_others_may_write_nothing_is_run(folder: Path, what: str) -> None:
+    run = make_run(folder, settings_with(folder, "cutout.py"))
+    (run.extensions if what == "folder" else run.settings).chmod(0o777)
+    with pytest.raises(SettingsError, match=r"others may write to it: no extension is run"):
+        extensions.load(run)
+
+
+def test_under_an_umask_for_groups_nobody_else_may_change_what_is_run(folder: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        run = make_run(folder, settings_with(folder, "cutout.py"))
+    finally:
+        os.umask(before)
+    for path in (run.settings, run.extensions, run.extension("cutout.py")):
+        assert not path.stat().st_mode & 0o022
+    extensions.load(run)
+
+
+def test_a_link_in_place_of_the_folder_of_copies_is_not_followed(folder: Path) -> None:
+    run = make_run(folder, settings_with(folder, "cutout.py"))
+    run.extensions.rename(folder / "elsewhere")
+    run.extensions.symlink_to(folder / "elsewhere")
+    with pytest.raises(RunDirectoryError, match=r"extensions is a link, and the run to"):
+        extensions.load(run)
+    with pytest.raises(SettingsError, match=r"cannot read .*cutout\.py: Not a directory"):
+        extensions._copied(run, "cutout.py")
 
 
 def test_a_link_in_place_of_a_copy_is_not_followed(folder: Path) -> None:
@@ -198,13 +230,26 @@ def test_settings_that_name_a_file_outside_of_the_run_run_nothing(folder: Path) 
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("import nothing_of_that_name", r"fails: ModuleNotFoundError: No module .*\(line 1\)"),
-        ("\n\ndef f(:", r"fails: SyntaxError: .*\(line 3\)"),
+        ("import nothing_of_that_name", r"fails: ModuleNotFoundError: No module .*\(mine\.py, line 1\)"),
+        ("\n\ndef f(:", r"fails: SyntaxError: .*\(mine\.py, line 3\)"),
         ("X = 1", r"the extension mine\.py adds nothing: it has no entry"),
         (
-            "from domcli.catalogue import ThresholdRule\nA = ThresholdRule(name='fixed', about='x')",
+            "from domcli.catalogue import ThresholdRule\nA = ThresholdRule(name='fixed', about='x', work=len)",
             r"the threshold rule 'fixed' is there already; give the new one another name",
         ),
+        (
+            "from domcli.catalogue import ThresholdRule\nA = ThresholdRule(name='x', about='x')",
+            r"x has no work: give the",
+        ),
+        (
+            "from domcli.catalogue import Entry\nA = Entry(name='x', about='x', work=len)",
+            r"has an entry of no kind, x: use",
+        ),
+        (
+            "from domcli.catalogue import Entry\nA = Entry(name=5, about='x', work=len)",
+            r"an entry is named 5; use lower-case",
+        ),
+        ("raise SystemExit(0)", r"fails: SystemExit: 0 \(mine\.py, line 1\)"),
     ],
 )
 def test_what_is_wrong_with_an_extension_is_said_in_a_sentence(folder: Path, code: str, said: str) -> None:
@@ -260,3 +305,105 @@ assert presets.from_run(run, to_train=True).model.name == "small-cnn"
 tiny.train_here(run)
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=240)
+
+
+WRONG = {
+    "network without parameters": (
+        "small_cnn.py",
+        ("return nn.Sequential(", "nn.Sequential("),
+        r"the network small-cnn must be a torch module with parameters, and is None",
+    ),
+    "network of other classes": (
+        "small_cnn.py",
+        ("nn.Linear(channels, classes)", "nn.Linear(channels, classes + 1)"),
+        r"for small-cnn must be a tensor of shape \[2, 10\], and is one of shape \[2, 11\] of float32",
+    ),
+    "mean loss": (
+        "trades.py",
+        ("return Judgement(losses,", "return Judgement(losses.mean(),"),
+        r"for trades must be a tensor of shape \[32\] of float32, and is one of shape \[\] of float32",
+    ),
+    "logits for hits": (
+        "trades.py",
+        ("robust.detach().argmax(1) == labels", "robust.detach()"),
+        r"for trades must be a tensor of shape \[32\] of bool, and is one of shape \[32, 10\]",
+    ),
+    "no image": ("cutout.py", ("return covered", "pass"), r"for cutout must be a tensor of shape .*, and is None"),
+    "a threshold for each": (
+        "share_of_mean.py",
+        ("losses.mean()", "losses"),
+        r"for share-of-mean must be a tensor of shape \[\] of float32, and is one of shape \[32\]",
+    ),
+    "unknown kind": ("cutout.py", ('does="augment"', 'does="augmnet"'), r"does of cutout is 'augmnet'; it must be one"),
+    "float images": (
+        "npz.py",
+        ("RawDataset(train, labels,", "RawDataset(train / 255, labels,"),
+        r"must be a uint8 array of N x height x width x channels, and are float64 of \[70, 12, 12, 3\]",
+    ),
+    "fewer labels": ("npz.py", ("RawDataset(train, labels,", "RawDataset(train, labels[1:],"), r"an int64 array of 70"),
+    "labels from 1": (
+        "npz.py",
+        ("RawDataset(train, labels,", "RawDataset(train, labels + 1,"),
+        r"from 1 to 5, and there",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", sorted(WRONG))
+def test_work_that_breaks_its_contract_is_told_and_does_not_train(folder: Path, mistake: str) -> None:
+    name, (right, wrong), said = WRONG[mistake]
+    assert right in EXAMPLES[name]
+    (folder / name).write_text(EXAMPLES[name].replace(right, wrong), encoding="utf-8")
+    with pytest.raises(DomcliError, match=said):
+        train(folder, name)
+
+
+def test_an_error_in_the_step_is_told_with_its_line_and_what_to_do(folder: Path) -> None:
+    (folder / "share_of_mean.py").write_text(EXAMPLES["share_of_mean.py"].replace("losses.mean()", "losses.meen()"))
+    with pytest.raises(AttributeError) as caught:
+        train(folder, "share_of_mean.py")
+    line = 1 + EXAMPLES["share_of_mean.py"].split("\n").index("    return threshold * losses.mean()")
+    reason = explain(caught.value, training=True).reason
+    assert f"(share_of_mean.py, line {line}; mend it, then start a new run: this one keeps the copy" in reason
+
+
+def test_an_entry_under_two_names_is_one(folder: Path) -> None:
+    (folder / "cutout.py").write_text(EXAMPLES["cutout.py"] + "\nAGAIN = CUTOUT\n", encoding="utf-8")
+    train(folder, "cutout.py")
+
+
+def test_a_rule_that_gives_no_threshold_ends_the_run(folder: Path) -> None:
+    code = EXAMPLES["share_of_mean.py"].replace("threshold * losses.mean()", "losses.mean() / 0")
+    (folder / "share_of_mean.py").write_text(code, encoding="utf-8")
+    with pytest.raises(NonFiniteLossError, match=r"the threshold rule share-of-mean gives T = inf in epoch 1"):
+        train(folder, "share_of_mean.py")
+
+
+def test_an_option_at_its_default_says_the_same_to_all(folder: Path) -> None:
+    settings = settings_with(folder, "cutout.py", also=("options.cutout-share=0.5",))
+    run = make_run(folder, settings)
+    outside = presets.from_run(run).fingerprint()
+    extensions.load(run)
+    assert presets.from_run(run, to_train=True).fingerprint() == outside
+
+
+def test_a_folder_of_nobody_is_a_sentence(folder: Path) -> None:
+    with pytest.raises(SettingsError, match=r"there is no extension .*~nosuch/x\.py"):
+        presets.resolve("pgd-dom-re", ["extensions=~nosuch/x.py"])
+
+
+def test_what_has_no_effect_is_doubted(folder: Path) -> None:
+    chosen = settings_with(folder, "trades.py")
+    assert chosen.doubts() == []
+    extension = f'extensions=["{folder / "trades.py"}"]'
+    idle = presets.resolve("pgd-baseline", [extension, "options.trades-beta=3"])
+    assert idle.doubts() == [
+        "options.trades-beta has no effect: what it belongs to is not chosen by any setting",
+        "extensions are named, and no setting chooses anything that they add",
+    ]
+
+
+def test_extensions_in_a_section_are_told_where_they_belong(folder: Path) -> None:
+    (folder / "mine.toml").write_text('[model]\nextensions = ["cutout.py"]\n', encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"line 2: unknown key: extensions = \[\.\.\.\] stands before the first"):
+        presets.resolve(str(folder / "mine.toml"))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from domcli.errors import SettingsError
 from domcli.settings import ModelSettings
-from domcli.trainer.models import build
+from domcli.trainer.models import Classifier, build
 
 
 def multiply_adds(network: nn.Module, size: int) -> int:
@@ -63,3 +63,18 @@ def test_preactivation_order_and_the_final_batch_norm() -> None:
         halving = network.get_submodule("blocks.2")
         activated = torch.relu(halving.get_submodule("bn1")(first))
         assert torch.equal(halving(first), halving.get_submodule("shortcut")(activated))
+
+
+def test_buffers_of_other_layers_count_as_what_passes_move() -> None:
+    class Counting(nn.Module):
+        seen: Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("seen", torch.zeros(()))
+
+    layers = nn.Sequential(nn.BatchNorm2d(3), nn.BatchNorm2d(3, momentum=None), Counting())
+    classifier = Classifier(layers, (0.5,) * 3, (0.25,) * 3)
+    assert len(classifier.statistics()) == 2 + 3 + 1
+    state = classifier.weights(7)
+    assert (int(state["0.num_batches_tracked"]), int(state["1.num_batches_tracked"])) == (7, 0)

@@ -138,7 +138,11 @@ def test_any_text_is_some_value_of_any_setting(key: str, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "read"),
-    [("mine.py", ["mine.py"]), ('["a.py", "b.py"]', ["a.py", "b.py"]), (" ~/my files/a.py ", ["~/my files/a.py"])],
+    [
+        ("mine.py", ["mine.py"]),
+        ('["a.py", "b.py"]', ["a.py", "b.py"]),
+        (" ~/my files/a.py , b.py", ["~/my files/a.py", "b.py"]),
+    ],
 )
 def test_extensions_stand_in_no_section(typed: str, read: list[str]) -> None:
     assert parse(f"extensions={typed}") == ("", "extensions", read)

@@ -14,6 +14,7 @@ from domcli.errors import DataError
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
+MOST_CHANNELS = 4
 CHUNK = 1024
 """Images counted at a time: bincount needs eight bytes for each of their values."""
 
@@ -31,6 +32,35 @@ class RawDataset:
     std: tuple[float, ...]
     place: str
     """Where the images come from, for messages."""
+
+    def __post_init__(self) -> None:
+        """Raise DataError for what is not as it must be."""
+        for split, images, labels in (
+            ("training", self.train_images, self.train_labels),
+            ("test", self.test_images, self.test_labels),
+        ):
+            wrong = _wrong_with(images, labels, len(self.class_names))
+            if wrong is not None:
+                raise DataError(f"the {split} images of {self.place} cannot be used: {wrong}")
+        if self.train_images.shape[1:] != self.test_images.shape[1:]:
+            raise DataError(f"the training and the test images of {self.place} are of different shapes")
+
+
+def _wrong_with(images: object, labels: object, classes: int) -> str | None:
+    """Return what images and labels are and must not be; None if nothing is wrong."""
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4:
+        return f"they must be a uint8 array of N x height x width x channels, and are {_described(images)}"
+    if images.shape[1] != images.shape[2] or images.shape[3] > MOST_CHANNELS:
+        return f"they must be square, with {MOST_CHANNELS} channels at the most, and are {_described(images)}"
+    if not isinstance(labels, np.ndarray) or labels.dtype != np.int64 or labels.shape != images.shape[:1]:
+        return f"their labels must be an int64 array of {len(images)}, one for each, and are {_described(labels)}"
+    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+        return f"their labels are from {labels.min()} to {labels.max()}, and there are {classes} classes, from 0"
+    return None
+
+
+def _described(found: object) -> str:
+    return f"{found.dtype} of {list(found.shape)}" if isinstance(found, np.ndarray) else f"a {type(found).__name__}"
 
 
 def channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:

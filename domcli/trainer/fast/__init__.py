@@ -5,12 +5,14 @@ Without this package a run is trained by the plain engine on the plain network, 
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 
 from domcli import plain
 from domcli.catalogue import NETWORKS
 from domcli.catalogue.networks import PREACTRESNET18, PUBLISHED_WIDTH
-from domcli.computation import OWN, PYTORCH, WRITTEN, Computation
+from domcli.computation import COMPILED, OWN, PYTORCH, WRITTEN, Computation, Kernels, Network
 from domcli.trainer import device as devices
 from domcli.trainer.engine import Engine
 from domcli.trainer.state import Training
@@ -37,6 +39,8 @@ def engine_for(
         engine = Engine(training, without_graphs)
         _settle_cpu(engine, known, choose=work >= devices.SINGLE_THREAD_WORK)
         return engine
+    if known.graphs is False and without_graphs is None:
+        without_graphs = "it has trained without so far"
     if plain.asked_for() or without_graphs is not None:
         engine = Engine(training, without_graphs)
         engine.compute(None, {"network": WRITTEN})
@@ -52,14 +56,11 @@ def engine_for(
 
 def computation_of(training: Training, engine: Engine) -> Computation:
     """Return how a run computes now, for one that goes on to do the same."""
-    kernels = engine.about.get("kernels")
-    return Computation(
-        plain=plain.asked_for(),
-        graphs=engine.records,
-        network=engine.about.get("network"),
-        kernels=None if kernels is None else OWN if kernels == OWN else PYTORCH,
-        threads=torch.get_num_threads() if training.device.type == "cpu" else None,
-    )
+    if training.device.type == "cpu":
+        kernels: Kernels = OWN if engine.about.get("kernels") == OWN else PYTORCH
+        return Computation(plain=plain.asked_for(), kernels=kernels, threads=torch.get_num_threads())
+    network: Network = COMPILED if engine.about.get("network") == COMPILED else WRITTEN
+    return Computation(plain=plain.asked_for(), graphs=engine.records, network=network)
 
 
 def _settle_cpu(engine: Engine, known: Computation, *, choose: bool) -> None:
@@ -77,7 +78,10 @@ def _settle_cpu(engine: Engine, known: Computation, *, choose: bool) -> None:
     convert(training.classifier)
     if choose:
         cpu.settle(training, known)
-    engine.compute(Twins(training.classifier), {"kernels": operations.describe(training.precision)})
+    network = None
+    with contextlib.suppress(RuntimeError):  # a network that cannot be copied: weights that hooks compute anew
+        network = Twins(training.classifier)
+    engine.compute(network, {"kernels": operations.describe(training.precision)})
 
 
 def _work(training: Training) -> float:

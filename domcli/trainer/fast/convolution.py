@@ -30,7 +30,8 @@ class FastConv2d(nn.Conv2d):
     def takes(cls, layer: nn.Conv2d) -> bool:
         """Tell whether a convolution is of the kind that is computed faster here."""
         kernel, stride = layer.kernel_size, layer.stride
-        plain = layer.bias is None and layer.groups == 1 and layer.padding_mode == "zeros"
+        usual = isinstance(layer._parameters.get("weight"), nn.Parameter) and kernel[0] % 2 == 1
+        plain = usual and layer.bias is None and layer.groups == 1 and layer.padding_mode == "zeros"
         square = kernel[0] == kernel[1] and stride[0] == stride[1] and set(layer.dilation) == {1}
         return plain and square and layer.padding == (kernel[0] // 2,) * 2
 

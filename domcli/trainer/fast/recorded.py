@@ -156,10 +156,10 @@ class RecordingEngine(Engine):
             training.lr.zero_()
             learn(training, self, plan.distract is None, index, images, labels)
             if plan.distract is not None:
-                losses, correct = look(training, self, images, labels)
+                losses, correct = look(training, self, False, images, labels)
                 some = index % 2 == 0
                 self._subset_losses(images, labels, some)
-                retrain(training, self, index, images, labels, losses, correct, some)
+                retrain(training, self, False, index, images, labels, losses, correct, some)
             training.classifier.eval()
             try:
                 pixels, classes = images[:1].repeat(tested, 1, 1, 1), labels[:1].repeat(tested)

@@ -53,14 +53,20 @@ class Classifier(nn.Module):
             self.train(before)
 
     def statistics(self) -> list[Tensor]:
-        """Return the running means and variances of batch norm, which passes in train mode move."""
-        layers = [layer for layer in self.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
-        return [layer.get_buffer(name) for layer in layers for name in ("running_mean", "running_var")]
+        """Return what passes in train mode may move: means and variances of batch norm, other layers' buffers."""
+        counters = self._counters()
+        return [buffer for name, buffer in self.network.named_buffers() if name not in counters]
 
     def weights(self, batches: int) -> dict[str, Tensor]:
         """Return the network's state under its plain names, after training on so many batches."""
         state: dict[str, Tensor] = self.network.state_dict()
-        return {name: torch.tensor(batches) if name.endswith(COUNTER) else value for name, value in state.items()}
+        counters = self._counters()
+        return {name: torch.tensor(batches) if name in counters else value for name, value in state.items()}
+
+    def _counters(self) -> set[str]:
+        """Return the counters of passes that nothing depends on, and that need not be counted."""
+        layers = ((name, layer) for name, layer in self.network.named_modules() if isinstance(layer, _BatchNorm))
+        return {f"{name}.{COUNTER}".lstrip(".") for name, layer in layers if layer.momentum is not None}
 
     def _logits(self, images: Tensor) -> Tensor:
         logits: Tensor = self.network((images - self.mean) / self.std)
