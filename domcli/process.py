@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from importlib import import_module
 from pathlib import Path
 from signal import Signals
 from typing import Annotated, Literal
@@ -18,6 +19,8 @@ START_TOLERANCE = 2.0
 """Seconds by which two readings of one process's start time may differ (clock adjustments)."""
 
 
+LOCAL = "local"
+"""The launcher of processes of this machine."""
 Liveness = Literal["alive", "gone", "elsewhere"]
 
 
@@ -40,6 +43,8 @@ class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """The device it was given: `cpu`, `cuda:2`."""
     birth: str = ""
     """Which boot of the machine and which clock tick of it the process began at; empty where that cannot be told."""
+    launcher: str = LOCAL
+    """The name of what launched it (see launch.launcher)."""
     exit_code: int | None = None
     """How it ended, where that was seen; a negative number is the signal that ended it."""
 
@@ -72,6 +77,15 @@ def is_here(identity: ProcessIdentity) -> bool:
 
 
 def liveness(identity: ProcessIdentity) -> Liveness:
+    """Tell whether exactly this process still runs, as its launcher knows; `elsewhere` when nobody here can tell."""
+    if identity.launcher == LOCAL:
+        return liveness_here(identity)
+    known = import_module("domcli.launch.launcher").LAUNCHERS.get(identity.launcher)  # asked for by its name alone
+    found: Liveness = "elsewhere" if known is None else known.alive(identity)
+    return found
+
+
+def liveness_here(identity: ProcessIdentity) -> Liveness:
     """Tell whether exactly this process still runs; `elsewhere` when it belongs to another host and cannot be asked."""
     if not is_here(identity):
         return "elsewhere"
@@ -89,7 +103,7 @@ def signal(identity: ProcessIdentity, number: int) -> bool:
 
     Raises ProcessError if it belongs to somebody else.
     """
-    if liveness(identity) != "alive":
+    if liveness_here(identity) != "alive":
         return False
     try:
         psutil.Process(identity.pid).send_signal(number)

@@ -9,9 +9,7 @@ import msgspec
 from domcli import files
 from domcli.bounds import Count, Seconds
 from domcli.devices import Device
-
-LOCAL = "local"
-"""The launcher of trainers that are processes of this machine."""
+from domcli.process import LOCAL
 
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):

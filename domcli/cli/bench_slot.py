@@ -9,13 +9,13 @@ from pathlib import Path
 
 import psutil
 
-from domcli import devices, files, finding
+from domcli import devices, files, finding, process
 from domcli.checks.machine import user_of
 from domcli.cli import output
 from domcli.cli.interrupts import Interrupts
 from domcli.devices import Device, GpuProcess
 from domcli.errors import StorageError
-from domcli.launch import launcher, queue, slots
+from domcli.launch import queue, slots
 from domcli.launch.slots import HostFolder, Slot
 
 POLL_SECONDS = 0.2
@@ -97,7 +97,7 @@ def _at_work(runs_dir: Path, device: Device) -> str:
     names = []
     for run in finding.with_tickets(runs_dir):
         identity = run.read_process()
-        if identity is not None and identity.device == device.name and launcher.liveness(run, identity) == "alive":
+        if identity is not None and identity.device == device.name and process.liveness(identity) == "alive":
             names.append(run.name)
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     return f"{', '.join(names[:MOST_NAMES])}{more}" if names else "an evaluation"

@@ -11,7 +11,6 @@ import msgspec
 
 from domcli import files, locks, process
 from domcli.errors import ProcessError
-from domcli.launch.launcher import liveness
 from domcli.process import ProcessIdentity
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
@@ -35,7 +34,7 @@ def sole_access(run: RunDirectory, patience: float = RELEASE_SECONDS, *, action:
     with run.pinned(action):
         while (lock := locks.acquire(run.lock)) is None:
             identity = run.read_process()
-            ending = identity is not None and liveness(run, identity) == "gone"
+            ending = identity is not None and process.liveness(identity) == "gone"
             if not ending or time.monotonic() >= deadline:
                 raise ProcessError(f"{run.name} already has a trainer{_which(run)}; stop it first")
             time.sleep(POLL_SECONDS)
@@ -49,7 +48,7 @@ def sole_access(run: RunDirectory, patience: float = RELEASE_SECONDS, *, action:
 def wait_stopped(run: RunDirectory, identity: ProcessIdentity, timeout: float = STOP_SECONDS) -> None:
     """Wait until a trainer that was asked to stop has ended. Raises ProcessError after `timeout` seconds."""
     deadline = time.monotonic() + timeout
-    while liveness(run, identity) == "alive":
+    while process.liveness(identity) == "alive":
         if time.monotonic() >= deadline:
             raise ProcessError(f"{run.name} has not stopped within {timeout:.0f} s; kill it with domcli kill")
         time.sleep(POLL_SECONDS)
@@ -65,7 +64,7 @@ def record_exit(run: RunDirectory, pid: int, code: int) -> None:
 
 def _which(run: RunDirectory) -> str:
     identity = run.read_process()
-    if identity is None or liveness(run, identity) == "gone":
+    if identity is None or process.liveness(identity) == "gone":
         return ", started by hand or on another machine"
     return f" (process {identity.pid}{'' if process.is_here(identity) else f' on {identity.host}'})"
 
@@ -77,5 +76,5 @@ def _refuse_elsewhere(run: RunDirectory) -> None:
             f"{run.name} was launched on {identity.host} and may still run there; "
             f"if it does not, delete {run.process} and try again"
         )
-    if identity and liveness(run, identity) == "alive":
+    if identity and process.liveness(identity) == "alive":
         raise ProcessError(f"{run.name} already has a trainer (process {identity.pid}); stop it first")

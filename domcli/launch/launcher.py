@@ -10,9 +10,9 @@ from domcli.errors import ProcessError
 from domcli.launch import local
 from domcli.launch.placement import Placement
 from domcli.printable import quoted
-from domcli.process import Liveness, ProcessIdentity
+from domcli.process import LOCAL, Liveness, ProcessIdentity
 from domcli.rundir import RunDirectory
-from domcli.ticket import LOCAL, Ticket
+from domcli.ticket import Ticket
 
 
 class Started(Protocol):
@@ -68,12 +68,6 @@ def launcher_of(run: RunDirectory) -> Launcher:
     """
     ticket = run.read_ticket()
     return by_name(LOCAL if ticket is None else ticket.launcher)
-
-
-def liveness(run: RunDirectory, identity: ProcessIdentity) -> Liveness:
-    """Tell whether a trainer of a run still runs; where its launcher is not known, as of a process of this machine."""
-    ticket = run.read_ticket()
-    return LAUNCHERS.get(LOCAL if ticket is None else ticket.launcher, LAUNCHERS[LOCAL]).alive(identity)
 
 
 def why_it_waits(runs_dir: Path, ticket: Ticket) -> str | None:

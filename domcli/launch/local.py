@@ -92,7 +92,7 @@ def kill(run: RunDirectory, timeout: float = KILL_SECONDS) -> ProcessIdentity:
 
 def alive(identity: ProcessIdentity) -> Liveness:
     """Tell whether a trainer still runs; `elsewhere` if it belongs to another machine."""
-    return process.liveness(identity)
+    return process.liveness_here(identity)
 
 
 def why_it_waits(runs_dir: Path, ticket: Ticket) -> str | None:
@@ -113,7 +113,7 @@ def _signals_held_back() -> Iterator[None]:
 
 def _signal(run: RunDirectory, number: signal.Signals) -> ProcessIdentity:
     identity = run.read_process()
-    if identity is not None and process.liveness(identity) == "elsewhere":
+    if identity is not None and process.liveness_here(identity) == "elsewhere":
         raise ProcessError(f"{run.name} was launched on {identity.host}: stop it there")
     if identity is None or not process.signal(identity, number):
         raise Hindered(read_run(run), "ended")
@@ -123,7 +123,7 @@ def _signal(run: RunDirectory, number: signal.Signals) -> ProcessIdentity:
 def _gone(identity: ProcessIdentity, timeout: float) -> bool:
     """Wait until the process has ended; return False if it still runs after `timeout` seconds."""
     deadline = time.monotonic() + timeout
-    while process.liveness(identity) == "alive":
+    while process.liveness_here(identity) == "alive":
         if time.monotonic() >= deadline:
             return False
         time.sleep(POLL_SECONDS)

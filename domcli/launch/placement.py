@@ -8,7 +8,7 @@ from pathlib import Path
 
 from domcli import children, files, process
 from domcli.devices import CPU, VISIBLE, Device
-from domcli.process import ProcessIdentity
+from domcli.process import LOCAL, ProcessIdentity
 from domcli.rundir import RunDirectory
 
 
@@ -21,6 +21,8 @@ class Placement:
     folder: Path | None = None
     threads: int | None = None
     ticket: str = ""
+    launcher: str = LOCAL
+    """What starts it, by name."""
     slot: int | None = None
     """Descriptor of the slot's lock, which the trainer keeps."""
 
@@ -57,6 +59,7 @@ def note_trainer(run: RunDirectory, placement: Placement, pid: int, launched: fl
             launched=launched,
             first_event=first_event,
             ticket=placement.ticket,
+            launcher=placement.launcher,
             device=placement.device.name,
             birth=here.birth if here else "",
         )

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal
 
-from domcli import computation, devices, locks
+from domcli import computation, devices, locks, process
 from domcli.devices import CPU, Device
 from domcli.errors import DomcliError, ProcessError, RunDirectoryError, StorageError
 from domcli.events import Failed
@@ -85,7 +85,7 @@ class Supervisor:
     def _settle(self, run: RunDirectory, ticket: Ticket) -> None:
         """Once its trainer has ended, queue a launched run again or let go of its ticket."""
         identity = run.read_process()
-        if run.path in self._children or identity is None or launcher.liveness(run, identity) != "gone":
+        if run.path in self._children or identity is None or process.liveness(identity) != "gone":
             return
         try:
             with sole_access(run, patience=0):
@@ -134,6 +134,7 @@ class Supervisor:
             folder=ticket.where,
             threads=_threads(run, ticket, slot.device, places),
             ticket=ticket.id,
+            launcher=ticket.launcher,
             slot=slot.handle,
         )
         try:
