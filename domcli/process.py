@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from importlib import import_module
 from pathlib import Path
 from signal import Signals
 from typing import Annotated, Literal
@@ -11,16 +10,15 @@ from typing import Annotated, Literal
 import msgspec
 import psutil
 
-from domcli import files
+from domcli import files, launchers
 from domcli.bounds import Count, Seconds
 from domcli.errors import ProcessError
+from domcli.launchers import LOCAL
 
 START_TOLERANCE = 2.0
 """Seconds by which two readings of one process's start time may differ (clock adjustments)."""
 
 
-LOCAL = "local"
-"""The launcher of processes of this machine."""
 Liveness = Literal["alive", "gone", "elsewhere"]
 
 
@@ -80,8 +78,8 @@ def liveness(identity: ProcessIdentity) -> Liveness:
     """Tell whether exactly this process still runs, as its launcher knows; `elsewhere` when nobody here can tell."""
     if identity.launcher == LOCAL:
         return liveness_here(identity)
-    known = import_module("domcli.launch.launcher").LAUNCHERS.get(identity.launcher)  # asked for by its name alone
-    found: Liveness = "elsewhere" if known is None else known.alive(identity)
+    launcher = launchers.find(identity.launcher)
+    found: Liveness = "elsewhere" if launcher is None else launcher.alive(identity)
     return found
 
 

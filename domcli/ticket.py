@@ -9,7 +9,7 @@ import msgspec
 from domcli import files
 from domcli.bounds import Count, Seconds
 from domcli.devices import Device
-from domcli.process import LOCAL
+from domcli.launchers import LOCAL
 
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):

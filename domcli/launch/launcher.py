@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from domcli import launchers
 from domcli.errors import ProcessError
-from domcli.launch import local
 from domcli.launch.placement import Placement
+from domcli.launchers import LAUNCHERS, LOCAL
 from domcli.printable import quoted
-from domcli.process import LOCAL, Liveness, ProcessIdentity
+from domcli.process import Liveness, ProcessIdentity
 from domcli.rundir import RunDirectory
 from domcli.ticket import Ticket
 
@@ -27,7 +28,7 @@ class Started(Protocol):
 
 
 class Launcher(Protocol):
-    """Starts and ends trainers in some way. The next one is a file with these functions, and a line in LAUNCHERS."""
+    """Starts and ends trainers in some way: a file with these functions, and a line in domcli.launchers."""
 
     def start(self, run: RunDirectory, placement: Placement, lock: int, command: Sequence[str]) -> Started:
         """Start a trainer, `command` with the run directory and its options, and note it in process.json.
@@ -49,16 +50,18 @@ class Launcher(Protocol):
         """Return what a run waits for beside those before it in the queue; None if that is all, or not known."""
 
 
-LAUNCHERS: dict[str, Launcher] = {
-    LOCAL: local,
-}
+if TYPE_CHECKING:
+    from domcli.launch import local
+
+    _LOCAL: Launcher = local
 
 
 def by_name(name: str) -> Launcher:
     """Return the launcher that a ticket names. Raises ProcessError for one that there is not."""
-    if name not in LAUNCHERS:
+    found: Launcher | None = launchers.find(name)
+    if found is None:
         raise ProcessError(f"there is no launcher {quoted(name)} here; there is {', '.join(LAUNCHERS)}")
-    return LAUNCHERS[name]
+    return found
 
 
 def launcher_of(run: RunDirectory) -> Launcher:
@@ -72,5 +75,5 @@ def launcher_of(run: RunDirectory) -> Launcher:
 
 def why_it_waits(runs_dir: Path, ticket: Ticket) -> str | None:
     """Return what a run waits for beside those before it in the queue; None if that is all, or not known."""
-    launcher = LAUNCHERS.get(ticket.launcher)
+    launcher: Launcher | None = launchers.find(ticket.launcher)
     return launcher.why_it_waits(runs_dir, ticket) if launcher is not None else None

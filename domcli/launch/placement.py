@@ -8,7 +8,8 @@ from pathlib import Path
 
 from domcli import children, files, process
 from domcli.devices import CPU, VISIBLE, Device
-from domcli.process import LOCAL, ProcessIdentity
+from domcli.launchers import LOCAL
+from domcli.process import ProcessIdentity
 from domcli.rundir import RunDirectory
 
 

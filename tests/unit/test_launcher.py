@@ -21,9 +21,10 @@ from domcli.devices import CPU
 from domcli.errors import ProcessError
 from domcli.launch import actions, queue
 from domcli.launch.access import wait_stopped
-from domcli.launch.launcher import LAUNCHERS, launcher_of, why_it_waits
+from domcli.launch.launcher import launcher_of, why_it_waits
 from domcli.launch.placement import Placement, note_trainer
 from domcli.launch.supervisor import Supervisor
+from domcli.launchers import LAUNCHERS
 from domcli.process import Liveness, ProcessIdentity
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
