@@ -13,7 +13,7 @@ import tiny
 import torch
 from torch import Tensor
 
-from domcli.computation import COMPILED, WRITTEN
+from domcli.computation import COMPILED, WRITTEN, Computation
 from domcli.trainer import seeding
 from domcli.trainer.bench.calling import calling, draws_of_the_step_alone
 from domcli.trainer.data import Dataset, ImageSet
@@ -235,6 +235,18 @@ def test_a_run_may_be_started_without_graphs() -> None:
     engine = engine_for(training, without_graphs="a reason")
     assert type(engine) is Engine
     assert engine.describe()["no_graphs"] == "a reason"
+
+
+@pytest.mark.parametrize(("asked", "why"), [("", "it has trained without so far"), ("1", None)])
+def test_a_run_that_was_trained_without_graphs_goes_on_so(
+    monkeypatch: pytest.MonkeyPatch, asked: str, why: str | None
+) -> None:
+    monkeypatch.setenv("DOMCLI_PLAIN", asked)
+    training = fresh("pgd-dom-re")
+    training.device = torch.device("cuda")
+    engine = engine_for(training, Computation(graphs=False))
+    assert type(engine) is Engine
+    assert engine.describe().get("no_graphs") == why
 
 
 def test_evaluations_agree_whatever_the_engine() -> None:

@@ -15,6 +15,7 @@ from domcli.catalogue.networks import PREACTRESNET18, PUBLISHED_WIDTH
 from domcli.computation import COMPILED, OWN, PYTORCH, WRITTEN, Computation, Kernels, Network
 from domcli.trainer import device as devices
 from domcli.trainer.engine import Engine
+from domcli.trainer.fast.convert import convert
 from domcli.trainer.state import Training
 
 UNDECIDED = Computation()
@@ -35,11 +36,13 @@ def engine_for(
     """
     work = _work(training)
     devices.limit_threads(work)
+    if not plain.asked_for():
+        convert(training.classifier)
     if training.device.type == "cpu":
         engine = Engine(training, without_graphs)
         _settle_cpu(engine, known, choose=work >= devices.SINGLE_THREAD_WORK)
         return engine
-    if known.graphs is False and without_graphs is None:
+    if known.graphs is False and without_graphs is None and not plain.asked_for():
         without_graphs = "it has trained without so far"
     if plain.asked_for() or without_graphs is not None:
         engine = Engine(training, without_graphs)
@@ -72,10 +75,8 @@ def _settle_cpu(engine: Engine, known: Computation, *, choose: bool) -> None:
         engine.compute(None, {"kernels": operations.describe(training.precision)})
         return
     from domcli.trainer.fast import cpu
-    from domcli.trainer.fast.convert import convert
     from domcli.trainer.fast.twin import Twins
 
-    convert(training.classifier)
     if choose:
         cpu.settle(training, known)
     network = None
