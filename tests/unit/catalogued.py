@@ -56,21 +56,41 @@ FRESH: dict[Kind[Any], tuple[Entry, ...]] = {
             downloads=(Download("https://example.org/fresh.bin", "0" * 32, 10),),
         ),
         Dataset(name="fresh-noise", about="noise of a test", work="domcli.trainer.datasets.fresh:noise"),
-        Dataset(name="fresh-package", about="images of a package", package="no-such-package"),
-        Dataset(name="fresh-folder", about="somebody's images", folder=True),
+        Dataset(
+            name="fresh-package", about="images of a package", work="domcli.nowhere:read", package="no-such-package"
+        ),
+        Dataset(name="fresh-folder", about="somebody's images", work="domcli.nowhere:read", folder=True),
     ),
-    NETWORKS: (Network(name="fresh-net", about="a network of a test", size=ByWidth(1e6, 5e6, 1e5)),),
+    NETWORKS: (
+        Network(name="fresh-net", about="a network of a test", work="domcli.nowhere:net", size=ByWidth(1e6, 5e6, 1e5)),
+    ),
     OBJECTIVES: (
         Objective(
             name="fresh-loss",
             about="a loss of a test",
+            work="domcli.nowhere:loss",
             extra=Passes(1, 0.5, 0),
             options=(Option("beta", 6.0, "Weight of it", least=0.0),),
         ),
     ),
     OPERATIONS: (
-        Operation(name="fresh-halve", about="count half", does="weigh", label="DOM_H", method="dom-h"),
-        Operation(name="fresh-blur", about="blurred", does="augment", everywhere=True, label="DOM_B", method="dom-b"),
+        Operation(
+            name="fresh-halve",
+            about="count half",
+            work="domcli.nowhere:halve",
+            does="weigh",
+            label="DOM_H",
+            method="dom-h",
+        ),
+        Operation(
+            name="fresh-blur",
+            about="blurred",
+            work="domcli.nowhere:blur",
+            does="augment",
+            everywhere=True,
+            label="DOM_B",
+            method="dom-b",
+        ),
     ),
     ATTACKS: (
         Attack(name="fresh-noise", about="one step of a test", paradigm="noise", fixed_steps=1),
@@ -80,7 +100,7 @@ FRESH: dict[Kind[Any], tuple[Entry, ...]] = {
         Schedule(name="fresh-linear", about="down to 0", rate=_down, ends_at_zero=True),
         Schedule(name="fresh-step", about="one drop", rate=_once, drops=((0.25, 4),)),
     ),
-    THRESHOLDS: (ThresholdRule(name="fresh-rule", about="a rule of a test"),),
+    THRESHOLDS: (ThresholdRule(name="fresh-rule", about="a rule of a test", work="domcli.nowhere:rule"),),
 }
 """Entries that are new to everything."""
 

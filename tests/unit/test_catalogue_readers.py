@@ -245,7 +245,7 @@ def test_a_rule_for_the_threshold_costs_nothing_worth_speaking_of(entry: Thresho
 
 def test_a_run_of_somebodys_extension_is_shown(strange: Settings) -> None:
     columns = {column.title for column in EpochTable(strange).columns}
-    assert {"acc %", "augmented"} <= columns
+    assert {"acc %", "acted on"} <= columns
     assert context_of(strange.to_dict()).adversarial
     assert context_of(strange.to_dict()).classes == FEW_CLASSES
     assert marks.end_of_warmup(run_of(strange)) is not None

@@ -28,6 +28,7 @@ RECORDED = {
 TRADES = Objective(
     name="halves",
     about="half of this and half of that",
+    work="domcli.nowhere:loss",
     options=(
         Option("beta", 6.0, "Weight of that", least=0.0, most=10.0),
         Option("share", 0.5, "Part of this"),
@@ -62,7 +63,7 @@ def test_what_is_as_it_always_was_is_not_written(halves: Objective) -> None:
 
 
 def test_what_is_chosen_is_written_and_told_apart(halves: Objective) -> None:
-    with added(THRESHOLDS, ThresholdRule(name="growing", about="it grows")):
+    with added(THRESHOLDS, ThresholdRule(name="growing", about="it grows", work=len)):
         changes = ("train.objective=halves", "dom.rule=growing", "options.halves-beta=3")
         found = [presets.resolve("pgd-dom-re", [change]) for change in changes]
         whole = presets.resolve("pgd-dom-re", changes)
@@ -106,7 +107,7 @@ def test_an_option_is_described_in_the_form(halves: Objective) -> None:
 
 
 def test_only_what_can_be_done_to_every_image_is_allowed_there() -> None:
-    with added(OPERATIONS, Operation(name="blur", about="blurred", does="augment")):
+    with added(OPERATIONS, Operation(name="blur", about="blurred", does="augment", work=len)):
         said = set_problems("data.augment=blur", "dom.operate=drop")
     assert said == [
         '--set data.augment=blur: data.augment is "blur"; it must be one of none, augmix, randaugment',
