@@ -33,7 +33,7 @@ from domcli.trainer.step import Stage
 PRESETS = [
     f"{paradigm}-dom-{kind}" for paradigm in ("natural", "fgsm", "pgd") for kind in ("re", "augmix", "randaugment")
 ]
-STEPS, BATCH, IMAGES = 50, 12, 40
+STEPS, BATCH, IMAGES = 30, 12, 40
 
 
 def fresh(preset: str, *overrides: str, threshold: float = 2.2, device: str = "cpu") -> Training:
@@ -174,7 +174,7 @@ def test_a_rehearsal_leaves_everything_as_it_was() -> None:
         assert all(parameter.grad is None for parameter in training.classifier.parameters())
 
 
-@pytest.mark.parametrize("preset", ["natural-dom-augmix", "natural-baseline", "fgsm-dom-re", "pgd-dom-randaugment"])
+@pytest.mark.parametrize("preset", ["natural-dom-augmix", "fgsm-dom-re"])
 def test_what_is_rehearsed_is_all_that_a_run_needs_compiled(preset: str) -> None:
     torch._dynamo.reset()
     training = fresh(preset, "attack.restarts=2")
