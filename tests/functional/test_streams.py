@@ -89,14 +89,12 @@ class Scene:
 
 SCENES = {
     "files": Scene("nothing,file,file"),
-    "locale-c": Scene("nothing,file,file", {"LC_ALL": "C", "LANG": "C"}),
-    "ascii": Scene("nothing,file,file", {"PYTHONIOENCODING": "ascii"}),
     "latin-1": Scene("nothing,terminal,file", {"PYTHONIOENCODING": "iso-8859-1", "TERM": "xterm"}),
     "terminal": Scene("nothing,terminal,terminal", {"TERM": "xterm-256color"}),
     "dumb": Scene("nothing,terminal,terminal", {"TERM": "dumb"}),
-    "closed-in": Scene("closed,file,file"),
+    "closed-in": Scene("closed,file,file", {"PYTHONIOENCODING": "ascii"}),
     "closed-out": Scene("nothing,closed,file"),
-    "closed-err": Scene("nothing,file,closed"),
+    "closed-err": Scene("nothing,file,closed", {"LC_ALL": "C", "LANG": "C"}),
     "closed": Scene("closed,closed,closed"),
     "full-out": Scene("nothing,full,file"),
     "full-err": Scene("nothing,file,full"),

@@ -23,7 +23,7 @@ from domcli.runstate import fold
 from domcli.trainer.report import ProgressReporter
 from domcli.trainer.stop import StopFlag, StopRequested
 
-SLOW = ("train.epochs=4", "data.train_images=1000", "model.width=8", "attack.steps=4", "dom.threshold=3")
+SLOW = ("train.epochs=4", "data.train_images=600", "model.width=8", "attack.steps=4", "dom.threshold=3")
 
 
 @pytest.fixture(scope="module")
