@@ -7,9 +7,16 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
 settings.register_profile("domcli", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("domcli")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many tests run side by side: more than there are cores, as many wait for what they have started."""
+    del config
+    return len(os.sched_getaffinity(0)) + 1
