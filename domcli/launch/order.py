@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from domcli import files, rundir
 from domcli.discarding import discard
 from domcli.errors import DomcliError, RunDirectoryError, SettingsError
@@ -142,10 +144,12 @@ def create(planned: Sequence[Planned], runs_dir: Path) -> list[RunDirectory]:
     """
     preflight([one.settings for one in planned], runs_dir)
     known, names = machine(), {one.name for one in planned}
+    # The checks take a while: who orders meanwhile, and is done sooner, is not passed over.
+    now = time.time()
     created: list[RunDirectory] = []
     try:
         for one in planned:
-            made = _create(one, runs_dir, known, names)
+            made = _create(one, msgspec.structs.replace(one.ticket, queued=now), runs_dir, known, names)
             created.append(made)
     except BaseException:
         for directory in created:
@@ -211,13 +215,15 @@ def _expand(wanted: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _create(one: Planned, runs_dir: Path, known: Mapping[str, Any], taken: Collection[str]) -> RunDirectory:
+def _create(
+    one: Planned, ticket: Ticket, runs_dir: Path, known: Mapping[str, Any], taken: Collection[str]
+) -> RunDirectory:
     name, told = one.name, {**_told(one), **known}
     copies = _copies(one.settings)
     while True:
         folder = runs_dir / name
         try:
-            return rundir.create(runs_dir, name, one.settings.to_dict(), told, one.ticket, copies)
+            return rundir.create(runs_dir, name, one.settings.to_dict(), told, ticket, copies)
         except RunDirectoryError:
             if one.origin.name is not None or not files.exists(folder):
                 raise

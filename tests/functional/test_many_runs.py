@@ -68,20 +68,28 @@ def tickets_of(runs: list[Run]) -> dict[str, tuple]:
 
 
 def test_twelve_runs_and_two_slots(cli, tmp_path):
-    """Two commands at the same instant, the supervisor killed three times, no terminal left."""
+    """Two commands at the same instant, the supervisor killed three times, no terminal left.
+
+    Each command's runs begin in their order; those of both do from the first supervisor on that found all of them.
+    """
     cli.play("brisk")
     commands = [subprocess.Popen(cli.command("run", *SIX, "--detach")) for _ in range(2)]
     tickets: dict[str, tuple] = {}
     killed: list[int] = []
+    waited: set[str] = set()
 
     def meanwhile() -> None:
         found = runs_of(tmp_path)
         tickets.update(tickets_of(found))
         done = sum(run.status == "finished" for run in found)
         for one in supervisors(tmp_path):
-            if len(killed) < 3 and done >= 3 * (len(killed) + 1) and one.pid not in killed:
+            ready = len(tickets) == 12 and done >= 3 * (len(killed) + 1)
+            if len(killed) < 3 and ready and one.pid not in killed:
                 killed.append(one.pid)
                 one.kill()
+                one.wait()
+                if len(killed) == 1:
+                    waited.update(run.directory.name for run in runs_of(tmp_path) if run.process is None)
         if killed and not supervisors(tmp_path):
             cli("runs")
 
@@ -91,7 +99,12 @@ def test_twelve_runs_and_two_slots(cli, tmp_path):
     assert len(killed) == 3
     assert watch.most == 2
     assert len(tickets) == 12
-    assert started_in_queue_order(runs, tickets)
+    for queued in {order[0] for order in tickets.values()}:
+        together = [run for run in runs if tickets[run.directory.name][0] == queued]
+        assert len(together) == 6
+        assert started_in_queue_order(together, tickets)
+    assert len(waited) >= 3
+    assert started_in_queue_order([run for run in runs if run.directory.name in waited], tickets)
     assert all(len(run.state.epochs) == 4 for run in runs)
 
 

@@ -10,6 +10,7 @@ import pytest
 from domcli import rundir
 from domcli.errors import RunDirectoryError, SettingsError
 from domcli.launch import order as orders
+from domcli.launch import queue
 from domcli.launch.order import Order, create, parse_seeds
 from domcli.launch.terms import Terms
 from domcli.origin import origin_of
@@ -118,6 +119,24 @@ def test_a_name_taken_between_the_look_and_the_creation_is_counted_up(tmp_path: 
     planned = ordered(seeds="0,1").plan(tmp_path)
     (tmp_path / "pgd-dom-re-seed0").mkdir()
     assert [run.name for run in create(planned, tmp_path)] == ["pgd-dom-re-seed0-2", "pgd-dom-re-seed1"]
+
+
+def test_who_is_done_sooner_is_queued_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place in the queue is had when the checks are over: they may take long, and runs of others begin meanwhile."""
+    slow, quick = ordered(seeds="0,1").plan(tmp_path), ordered(seeds="2,3").plan(tmp_path)
+    original, meanwhile = orders.preflight, []
+
+    def checked(*told: object) -> None:
+        original(*told)
+        if not meanwhile:
+            meanwhile.append(True)
+            create(quick, tmp_path)
+
+    monkeypatch.setattr(orders, "preflight", checked)
+    create(slow, tmp_path)
+    found = queue.tickets(tmp_path)
+    assert [run.name for run, _ in found] == [f"pgd-dom-re-seed{seed}" for seed in (2, 3, 0, 1)]
+    assert len({ticket.queued for _, ticket in found}) == 2
 
 
 def test_a_given_name_is_kept_or_refused(tmp_path: Path) -> None:
