@@ -17,6 +17,8 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
+
 from domcli.events import (
     CheckpointSaved,
     EpochEnd,
@@ -29,9 +31,10 @@ from domcli.events import (
     TestMetrics,
     TrainMetrics,
 )
+from domcli.process import identify
 from domcli.rundir import RunDirectory
 from domcli.runs import read_run
-from domcli.stream import EventWriter
+from domcli.stream import EventWriter, next_seq
 
 
 def started(epochs: int, device: str, done: int) -> Started:
@@ -98,6 +101,7 @@ def epoch_end(epoch: int, epochs: int) -> EpochEnd:
 
 
 def train(scenario: str, run: RunDirectory, device: str) -> int:
+    _say_who(run)
     epochs = run.read_settings()["train"]["epochs"]
     done = read_run(run).state.epochs_done
     writer = EventWriter(run.events)
@@ -123,6 +127,14 @@ def train(scenario: str, run: RunDirectory, device: str) -> int:
             return end(scenario, writer, epoch)
     writer.write(Finished(seconds=12.5))
     return 0
+
+
+def _say_who(run: RunDirectory) -> None:
+    """Write in process.json who trains where the supervisor was killed before it could: trainers do."""
+    known, own = run.read_process(), identify()
+    if own is not None and (known is None or known.pid != own.pid):
+        ticket = sys.argv[sys.argv.index("--ticket") + 1]
+        run.write_process(msgspec.structs.replace(own, ticket=ticket, first_event=next_seq(run.events)))
 
 
 def end(scenario: str, writer: EventWriter, epoch: int) -> int:
