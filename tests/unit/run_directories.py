@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from domcli.devices import CPU
-from domcli.launch import local, order
+from domcli.launch import local, order, queue
 from domcli.launch.access import sole_access
 from domcli.launch.order import Planned
 from domcli.launch.placement import Placement
@@ -43,8 +43,11 @@ def created(
     words = tuple(command.split())
     origin = Origin(command=words, presets=(preset,), preset=preset, quick=quick, name=name)
     usual = default_name(order.preset_name(preset), settings.train.seed, quick)
-    planned = Planned(name or unused_name(runs, usual), settings, ticket, origin)
-    return order.create([planned], runs)[0]
+    planned = Planned(name or unused_name(runs, usual), settings, ticket or queue.new_ticket((CPU,)), origin)
+    run = order.create([planned], runs)[0]
+    if ticket is None:
+        run.ticket.unlink()
+    return run
 
 
 def started(
